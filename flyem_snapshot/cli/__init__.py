@@ -1,0 +1,1 @@
+"""The commands that a user types.  Nothing heavy is imported before their arguments are parsed."""

@@ -1,0 +1,1 @@
+"""The configuration: models, JSON Schema, templates, loader with line numbers."""

@@ -1,0 +1,82 @@
+"""The configuration as it is used: fallbacks filled in, paths absolute.  Nothing here changes the loaded one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flyem_snapshot.config.fallbacks import with_fallbacks
+from flyem_snapshot.config.load import Loaded
+from flyem_snapshot.config.model import Section, kebab, traits_of
+from flyem_snapshot.config.paths import expanded, is_input_file, is_path
+from flyem_snapshot.config.root import Config
+from flyem_snapshot.config.walk import Setting, rebuilt, settings, value_at
+from flyem_snapshot.config.yamltext import yaml_text
+
+
+def resolve(loaded: Loaded) -> Config:
+    """A new configuration in which every fallback is filled in and every path is absolute.
+
+    Paths are relative to the config file, but an unset `output-dir` to the current directory.
+    """
+    base = _directory_of(loaded.path)
+    config = with_fallbacks(loaded.config)
+    syndir = value_at(config, "inputs.synapses.syndir")
+    absolute_syndir = None if syndir is None else expanded(str(syndir), base, None, os.environ)
+
+    def absolute(setting: Setting) -> Any:
+        if not is_path(setting):
+            return setting.value
+        path = expanded(str(setting.value), base, absolute_syndir, os.environ)
+        return path if isinstance(setting.value, Path) else str(path)
+
+    config = rebuilt(config, absolute)
+    output = output_directory(config, loaded.path)
+    return config.model_copy(update={"job_settings": config.job_settings.model_copy(update={"output_dir": output})})
+
+
+def output_directory(config: Config, config_path: Path) -> Path:
+    """The absolute directory of all results: `output-dir` relative to the config file, else `./<snapshot-tag>`."""
+    job = config.job_settings
+    if job.output_dir is not None:
+        return expanded(str(job.output_dir), _directory_of(config_path), None, os.environ)
+    assert job.snapshot_tag is not None, "a configuration without a tag is not loaded"
+    return Path.cwd() / job.snapshot_tag
+
+
+def final_config_yaml(config: Config) -> str:
+    """A resolved configuration as YAML, which loads again to an equal one wherever it lies."""
+    return yaml_text(config.model_dump(mode="json", by_alias=True))
+
+
+def input_files(section: Section) -> dict[str, Path]:
+    """The files that a section reads, by dotted setting (`mito.point-table`); their content belongs in cache keys."""
+    found = (setting for setting in settings(section) if is_input_file(setting))
+    return {".".join(map(str, setting.path)): Path(setting.value) for setting in found}
+
+
+def result_settings(section: Section) -> dict[str, Any]:
+    """The settings of a section on which its result depends, as plain JSON values by key; input files are left out."""
+    kept: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value, traits = getattr(section, name), traits_of(field)
+        setting = Setting((kebab(name),), section, name, traits, value)
+        if traits.affects_result and traits.input_file is not True and not is_input_file(setting):
+            kept[kebab(name)] = _plain(value)
+    return kept | {key: _plain(value) for key, value in (section.model_extra or {}).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return result_settings(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _directory_of(config_path: Path) -> Path:
+    return Path(os.path.abspath(config_path)).parent  # noqa: PTH100 - links in the path stay as the user knows them

@@ -1,0 +1,1 @@
+"""Pure domain knowledge of connectomes: point ids, ROI naming, statuses, properties, weights."""

@@ -1,0 +1,1 @@
+"""Input stages: each turns one source into one table of the snapshot."""

@@ -1,0 +1,170 @@
+"""Body annotations from a table: read, checked, values replaced, columns renamed, status put in order."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flyem_snapshot.connectome.status import as_status_category
+from flyem_snapshot.errors import DataError, SettingError
+from flyem_snapshot.inputs.annotations_settings import PREDICTION_COLUMNS, AnnotationsSettings, ReplaceValues
+from flyem_snapshot.sources.files import read_small_table
+from flyem_snapshot.stage import Context, Stage
+from flyem_snapshot.tables.bodies import BodyAnnotations, frame_from_arrow, unique_bodies
+
+logger = logging.getLogger(__name__)
+
+Replacement = str | int | float | bool | None
+
+
+def load_annotations(config: AnnotationsSettings, ctx: Context) -> BodyAnnotations | None:
+    """The annotations of each body; None if no table is named.
+
+    Raises DataError for a table that cannot be used, SettingError for replacements and new names that do not fit it.
+    """
+    path = config.body_annotations_table
+    if path is None:
+        logger.info("no body-annotations-table: no body is annotated")
+        return None
+    table = read_small_table(path)
+    if "body" not in table.column_names:
+        raise DataError("there is no column 'body'", file=path, hint=_nearest("body", table.column_names))
+    bodies = unique_bodies(table["body"], file=path)
+    columns = {name: _usual_type(table[name]) for name in table.column_names if name != "body"}
+
+    for number, item in enumerate(config.replace_values):
+        columns[item.target_column or item.source_column] = _replaced(columns, item, number)
+    columns = _renamed(columns, config.rename_annotation_columns)
+    columns.pop("group_old", None)
+    if "status" not in columns:
+        logger.warning("%s: there is no column 'status', so every status is null", path)
+        columns["status"] = pa.chunked_array([pa.nulls(len(bodies))])
+
+    frame = frame_from_arrow(pa.table({"body": pa.array(bodies, pa.int64()), **columns}))
+    frame["status"] = as_status_category(frame["status"], file=path)
+    with_status = f"{frame['status'].notna().sum():,}"
+    logger.info("%s annotated bodies, %d columns; %s have a status", f"{len(frame):,}", len(columns), with_status)
+    return BodyAnnotations.keep(ctx, frame)
+
+
+def _usual_type(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values in the type that each kind has here, whatever wrote the file.
+
+    Text is large_string, NaN is null, and a dictionary stays one only if it is a sound category of text or integers.
+    """
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return values if _is_category(values) else _usual_type(_plain(values))
+    if pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        return values.cast(pa.large_string())
+    if pa.types.is_floating(kind):
+        return pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
+    return values
+
+
+def _is_category(values: pa.ChunkedArray) -> bool:
+    kind = values.type.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+        return False
+    dictionaries = [chunk.dictionary for chunk in values.chunks]
+    return all(not entries.null_count and len(entries.unique()) == len(entries) for entries in dictionaries)
+
+
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A category as the values it stands for; all-null columns, which fit any replacement, as text."""
+    if pa.types.is_dictionary(values.type):
+        return pa.chunked_array([chunk.dictionary_decode() for chunk in values.chunks], values.type.value_type)
+    return values.cast(pa.large_string()) if pa.types.is_null(values.type) else values
+
+
+def _replaced(columns: Mapping[str, pa.ChunkedArray], item: ReplaceValues, number: int) -> pa.ChunkedArray:
+    """A copy of the source column with the listed values replaced, of the same type (a category becomes plain)."""
+    if item.target_column == "body":
+        raise SettingError(
+            ("replace-values", number, "target-column"), "'body' is the id of the body, not an annotation"
+        )
+    if item.source_column not in columns:
+        raise SettingError(
+            ("replace-values", number, "source-column"),
+            f"there is no annotation column '{item.source_column}'",
+            hint=_nearest(item.source_column, columns),
+        )
+    if not item.replacements:
+        return columns[item.source_column]
+    source = _plain(columns[item.source_column])
+    old, new = [], []
+    for key, value in item.replacements.items():
+        field = ("replace-values", number, "replacements", key)
+        with _must_fit(key, source.type, field, item.source_column):
+            old.append(pa.scalar(key).cast(source.type))
+        with _must_fit(value, source.type, field, item.source_column):
+            new.append(_written_value(value, source.type))
+    places = pc.index_in(source, value_set=pa.array(old, source.type))
+    changed = pc.if_else(places.is_valid(), pa.array(new, source.type).take(places), source)
+    target = item.target_column or item.source_column
+    logger.info("%s: replaced %s values of %s", target, f"{len(places) - places.null_count:,}", item.source_column)
+    return changed
+
+
+@contextmanager
+def _must_fit(value: Replacement, kind: pa.DataType, field: tuple[str | int, ...], column: str) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, OverflowError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SettingError(
+            field,
+            f"{value!r} does not fit column '{column}', which holds {kind}",
+            hint="write a value of that kind, or change the column in the table",
+        ) from error
+
+
+def _written_value(value: Replacement, kind: pa.DataType) -> pa.Scalar:
+    """A new value in a column's type: text never becomes a number or truth value, a number may become text."""
+    if value is None:
+        return pa.scalar(None, kind)
+    if pa.types.is_boolean(kind) or isinstance(value, bool):
+        if not (pa.types.is_boolean(kind) and isinstance(value, bool)):
+            raise TypeError(value)
+        return pa.scalar(value)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        if isinstance(value, str):
+            raise TypeError(value)
+        return pa.scalar(value).cast(kind)
+    return pa.scalar(str(value)).cast(kind)
+
+
+def _renamed(columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str]) -> dict[str, pa.ChunkedArray]:
+    """The columns under their new names, in their order; those with an empty new name are left out."""
+    section = "rename-annotation-columns"
+    for old, new in names.items():
+        if "body" in (old, new):
+            raise SettingError((section, old), "'body' is the id of the body: nothing can be renamed from or to it")
+    absent = [old for old in names if old not in columns and old not in PREDICTION_COLUMNS]
+    if absent:
+        logger.warning("%s: there is no column %s", section, ", ".join(f"'{name}'" for name in absent))
+    renamed: dict[str, pa.ChunkedArray] = {}
+    origin: dict[str, str] = {}
+    for old, values in columns.items():
+        new = names.get(old, old)
+        if new in renamed:
+            culprit = old if old in names else origin[new]
+            raise SettingError((section, culprit), f"two columns would be called '{new}': '{origin[new]}' and '{old}'")
+        if new:
+            renamed[new], origin[new] = values, old
+    return renamed
+
+
+def _nearest(name: str, columns: Iterable[str]) -> str:
+    known = list(columns)
+    near = difflib.get_close_matches(name, known, n=1)
+    return (f"did you mean '{near[0]}'? " if near else "") + f"the columns are: {', '.join(known)}"
+
+
+STAGE = Stage(
+    name="annotations", room="inputs", config=AnnotationsSettings, run=load_annotations, produces=BodyAnnotations
+)

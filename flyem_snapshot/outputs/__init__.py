@@ -1,0 +1,1 @@
+"""Output stages: each turns tables of the snapshot into files."""

@@ -1,0 +1,39 @@
+"""Settings of the flat connectome."""
+
+from __future__ import annotations
+
+from flyem_snapshot.config.model import Section, setting
+
+
+class FlatConnectomeSettings(Section):
+    """The connectome as plain Feather tables, in `flat-connectome/`: synapses, connection weights, bodies."""
+
+    export_connectome: bool = setting(True, doc="Write the flat connectome.")
+    roi_set: str | None = setting(
+        "primary",
+        one_of="inputs.synapses.roi-set-names",
+        doc="""ROI set whose ROI is written beside each connection (that of its PSD), in a column named after the set.
+        If the snapshot has no ROI sets at all, there is no such column.""",
+    )
+    compartment_column: str | None = setting(
+        None,
+        inherits="inputs.synapses.compartment-column",
+        doc="Column of the point table that says in which part of its neuron a synapse lies (axon, dendrite, ...).",
+    )
+    restrict_connectivity_to_roiset: str | None = setting(
+        None,
+        one_of="inputs.synapses.roi-set-names",
+        doc="""Write only connections whose PSD lies in some ROI of this ROI set. Its name becomes part of the file
+        names.""",
+    )
+    gcp_project: str | None = setting(
+        None,
+        affects_result=False,
+        doc="Google Cloud project to which the upload is billed, if the bucket asks for one.",
+    )
+    gcs_bucket_dir: str | None = setting(
+        None,
+        examples=("my-bucket/snapshots", "s3://my-bucket/snapshots"),
+        doc="""Upload each finished file to <this>/<snapshot-tag>/<file>: a directory of a Google Cloud bucket, or any
+        URL of an object store that fsspec knows (gs://, s3://, file://, ...). If not set, nothing is uploaded.""",
+    )

@@ -1,0 +1,92 @@
+"""A job: a configuration, the stages with their settings, and the directory they write to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flyem_snapshot.config.load import Loaded, load_config
+from flyem_snapshot.config.model import Section, kebab
+from flyem_snapshot.config.resolve import input_files, resolve, result_settings
+from flyem_snapshot.config.root import Config, config_model
+from flyem_snapshot.stage import Stage
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A stage with its settings, fallbacks filled in."""
+
+    stage: Stage
+    settings: Any
+
+    @property
+    def slug(self) -> str:
+        """The name of the stage's traces in `cache/`: an output's own name, `inputs-<name>` for an input.
+
+        Both rooms may have a stage of one name (neurotransmitters).
+        """
+        return self.stage.name if self.stage.room == "outputs" else f"inputs-{self.stage.name}"
+
+    @property
+    def section(self) -> tuple[str, str]:
+        """The path of the stage's section in the config file."""
+        return (self.stage.room, self.stage.name)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the settings ask for the stage."""
+        return self.stage.enabled(self.settings)
+
+    @property
+    def switch(self) -> str:
+        """Why the stage is off, in words: the setting that would switch it on, if a single flag does."""
+        for name, value in self.settings:
+            if value is False and self.stage.enabled(self.settings.model_copy(update={name: True})):
+                return f"{kebab(name)} is false"
+        return "not in the config"
+
+    def input_files(self) -> dict[str, Path]:
+        """The files the stage reads, by dotted setting."""
+        return input_files(self.settings)
+
+    def result_settings(self) -> dict[str, Any]:
+        """The settings on which the result depends, as JSON values."""
+        return result_settings(self.settings)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that is known before anything is read: see `open_job`."""
+
+    loaded: Loaded
+    config: Config
+    units: tuple[Unit, ...]
+
+    @property
+    def root(self) -> Path:
+        """The absolute path of the output directory."""
+        root = self.config.job_settings.output_dir
+        assert root is not None, "resolve() fills it in"
+        return root
+
+    @property
+    def tag(self) -> str:
+        """The snapshot tag."""
+        tag = self.config.job_settings.snapshot_tag
+        assert tag is not None, "a configuration without a tag is not loaded"
+        return tag
+
+
+def composed_model(stages: tuple[Stage, ...]) -> type[Config]:
+    """The model of the whole configuration of these stages."""
+    sections: list[tuple[str, str, type[Section]]] = [(s.room, s.name, s.config) for s in stages]
+    return config_model(sections)
+
+
+def open_job(path: Path, stages: tuple[Stage, ...]) -> Job:
+    """Load and resolve a config file; ConfigError with everything that is wrong with it."""
+    loaded = load_config(path, composed_model(stages))
+    config = resolve(loaded)
+    units = tuple(Unit(stage, config.stage(stage.room, stage.name)) for stage in stages)
+    return Job(loaded, config, units)

@@ -1,0 +1,13 @@
+"""Every stage of the product, one line each; the order only breaks ties between stages that do not need each other."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flyem_snapshot.inputs import annotations, body_sizes, elements, rois, synapses
+from flyem_snapshot.outputs import flat_connectome, tables
+from flyem_snapshot.stage import Stage
+
+INPUTS: Final[tuple[Stage, ...]] = (annotations.STAGE, rois.STAGE, synapses.STAGE, elements.STAGE, body_sizes.STAGE)
+
+OUTPUTS: Final[tuple[Stage, ...]] = (tables.STAGE, flat_connectome.STAGE)

@@ -1,0 +1,96 @@
+"""Synapse-scale input files, read as ordered streams: Feather, Parquet or CSV, never loaded whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from flyem_snapshot.errors import DataError
+from flyem_snapshot.sources.files import open_header, sniff_format
+
+_CSV_BLOCK = 1 << 24
+
+
+@dataclass(frozen=True)
+class BigTable:
+    """A file of rows in a known order.  `rows` is None where the format does not say (CSV)."""
+
+    path: Path
+    format: str
+    schema: pa.Schema
+    rows: int | None
+
+    @classmethod
+    def open(cls, path: Path) -> BigTable:
+        """Read a file's header; raises DataError for a missing, empty, truncated or foreign file."""
+        schema, rows = open_header(path)
+        seen: dict[str, str] = {}
+        for name in schema.names:
+            # SQL does not tell such names apart.
+            if (other := seen.setdefault(name.lower(), name)) != name:
+                raise DataError(
+                    f"columns '{other}' and '{name}' differ only in upper and lower case", file=path, hint="rename one of them"
+                )
+        return cls(path, sniff_format(path), schema, rows)
+
+    def require(self, columns: Mapping[str, str]) -> None:
+        """Raise DataError unless every column is there; `columns` maps each name to what it is for."""
+        for name, purpose in columns.items():
+            if name not in self.schema.names:
+                raise DataError(
+                    f"there is no column '{name}' ({purpose})",
+                    file=self.path,
+                    hint=f"its columns are: {', '.join(self.schema.names)}",
+                )
+
+    def batches(self, columns: Iterable[str], types: Mapping[str, pa.DataType] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in file order, only `columns` (in that order); `types` fixes the types of CSV columns.
+
+        A damaged file is found where the damage lies and raises DataError.
+        """
+        names = list(columns)
+        with self._reading():
+            if self.format == "feather":
+                yield from self._feather(names)
+            elif self.format == "parquet":
+                yield from pq.ParquetFile(self.path).iter_batches(columns=names, batch_size=1 << 16)
+            else:
+                yield from self._csv(names, types or {})
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, OSError) as error:
+            raise DataError(
+                f"cannot be read: {error}", file=self.path, hint="the file is damaged or incomplete; copy or export it again"
+            ) from error
+
+    def _feather(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        indices = [self.schema.get_field_index(name) for name in names]
+        options = pa.ipc.IpcReadOptions(included_fields=indices)
+        with pa.memory_map(str(self.path)) as source:
+            file = pa.ipc.open_file(source, options=options)
+            for number in range(file.num_record_batches):
+                yield file.get_batch(number).select(names)
+
+    def _csv(self, names: list[str], types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        reader = pacsv.open_csv(
+            self.path,
+            read_options=pacsv.ReadOptions(block_size=_CSV_BLOCK),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                include_columns=names,
+                column_types={name: types.get(name, self.schema.field(name).type) for name in names},
+                strings_can_be_null=True,
+                null_values=[""],
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        yield from reader

@@ -1,0 +1,131 @@
+"""Point tables (synapse points, elements): ids, coordinates, bodies and ROI combinations, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from flyem_snapshot.tables import points
+from flyem_snapshot.connectome.rois import source_columns
+from flyem_snapshot.engine.streams import Vocabulary
+from flyem_snapshot.errors import DataError
+from flyem_snapshot.sources.bigtables import BigTable
+from flyem_snapshot.sources.checks import Rules, require_integers
+from flyem_snapshot.tables.rois import RoiSet
+
+AXES = ("x", "y", "z")
+CSV_TYPES = {
+    "point_id": pa.uint64(),
+    "x": pa.int32(),
+    "y": pa.int32(),
+    "z": pa.int32(),
+    "body": pa.int64(),
+    "sv": pa.int64(),
+    "conf": pa.float32(),
+    "kind": pa.string(),
+    "type": pa.string(),
+}
+
+
+@dataclass(frozen=True)
+class PointBatch:
+    """One batch of a point table: the raw columns, and what was derived from them (one value a row)."""
+
+    raw: pa.RecordBatch
+    first_row: int
+    ids: points.Ids
+    combos: np.ndarray[Any, np.dtype[np.int32]]
+
+
+class PointTable:
+    """A file of points.  Reading it twice gives the same combination numbers.
+
+    Raises DataError on opening if it has neither `point_id` nor x, y, z, or if a roi-set finds no column.
+    """
+
+    def __init__(self, path: Path, sets: Sequence[RoiSet]) -> None:
+        self.file = BigTable.open(path)
+        self.sets = sets
+        names = self.file.schema.names
+        self.has_ids = "point_id" in names
+        self.has_coordinates = set(AXES) <= set(names)
+        if not (self.has_ids or self.has_coordinates):
+            raise DataError(
+                "there is neither a column 'point_id' nor columns 'x', 'y', 'z'",
+                file=path,
+                hint=f"its columns are: {', '.join(names)}",
+            )
+        require_integers(path, self.file.schema, ["point_id", *AXES, "body", "sv"])
+        self.roi_columns = source_columns(sets, names, path)
+        self._values = {name: Vocabulary() for name in self.roi_columns}
+        self._pairs = [Vocabulary() for _ in self.roi_columns]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.file.path
+
+    def batches(self, columns: Sequence[str], rules: Rules) -> Iterator[PointBatch]:
+        """The table in file order.  `columns` are read besides those needed for ids and ROIs."""
+        own = (["point_id"] if self.has_ids else []) + (list(AXES) if self.has_coordinates else [])
+        needed = list(dict.fromkeys([*own, *self.roi_columns, *columns]))
+        first_row = 0
+        for raw in self.file.batches(needed, {**CSV_TYPES, **{f"{s.name}_label": pa.int64() for s in self.sets}}):
+            rules.first_row = first_row
+            yield PointBatch(raw, first_row, self._ids(raw, rules), self._combos(raw))
+            first_row += raw.num_rows
+        if not first_row:
+            raise DataError("the table has no rows", file=self.path, hint="export it again; a snapshot needs at least one point")
+
+    def _ids(self, raw: pa.RecordBatch, rules: Rules) -> points.Ids:
+        ids = encoded = None
+        if self.has_coordinates:
+            xyz = {axis: rules.integers(axis, raw[axis]) for axis in AXES}
+            for axis, values in xyz.items():
+                outside = (values < points.COORDINATE_MIN) | (values > points.COORDINATE_MAX)
+                rules.refuse(axis, f"is outside {points.RANGE}", outside, values, "point ids have 21 bits for each coordinate")
+            encoded = points.encode(xyz["x"], xyz["y"], xyz["z"])
+        if self.has_ids:
+            ids = rules.integers("point_id", raw["point_id"])
+            rules.refuse("point_id", "is negative", ids < 0, ids, "write ids as z << 42 | y << 21 | x")
+            ids = ids.view(np.uint64)
+            if encoded is not None:
+                rules.refuse(
+                    "point_id",
+                    "does not belong to the coordinates beside it",
+                    ids != encoded,
+                    ids,
+                    "an id is z << 42 | y << 21 | x; drop the column to have it computed",
+                )
+        result = encoded if ids is None else ids
+        assert result is not None
+        return result
+
+    def _combos(self, raw: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Number each distinct combination of the ROI columns, in order of first appearance in the file."""
+        if not self.roi_columns:
+            return np.zeros(raw.num_rows, np.int32)
+        codes = np.zeros(raw.num_rows, np.int64)
+        for name, pairs in zip(self.roi_columns, self._pairs, strict=True):
+            column = self._values[name].encode(raw[name]).astype(np.int64)
+            # Two small codes make one number, which gets a small code again.
+            codes = pairs.encode(pa.array(codes << 32 | column)).astype(np.int64)
+        return (codes - 1).astype(np.int32)
+
+    def combo_values(self) -> dict[str, list[Any]]:
+        """The ROI columns' values of each combination seen so far, by combination number."""
+        if not self.roi_columns:
+            return {}
+        values: dict[str, list[Any]] = {}
+        codes = np.arange(1, len(self._pairs[-1]))
+        for name, pairs in zip(reversed(self.roi_columns), reversed(self._pairs), strict=True):
+            keys = np.array([0, *pairs.values[1:]], np.int64)[codes]
+            vocabulary = self._values[name].values
+            values[name] = [vocabulary[code] for code in keys & 0xFFFFFFFF]
+            codes = keys >> 32
+        return {name: values[name] for name in self.roi_columns}

@@ -1,0 +1,71 @@
+"""What a stage is: a settings model, a function, and what the runner lends it.
+
+A stage's keyword-only parameters name the tables it reads (fields of `Snapshot`), so the order of a run,
+the cache keys and the release of memory all follow from the signature, and a stage cannot read what it did
+not declare.  An input stage returns one table, named like the stage (`body-sizes` -> `body_sizes`); an
+output stage returns nothing and writes through `ctx.out`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flyem_snapshot.config.model import Section
+    from flyem_snapshot.engine.outdir import OutputDir
+    from flyem_snapshot.engine.session import Engine
+    from flyem_snapshot.errors import Problem, SnapshotError
+    from flyem_snapshot.tables.exclusions import Exclusions
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the runner lends to a stage for one execution.
+
+    `scratch` is an empty directory that is removed after the stage; `cache` is the stage's own directory
+    below the output's `cache/`, as a path relative to `out.root` (pass it to `out.create`).
+    """
+
+    tag: str
+    engine: Engine
+    out: OutputDir
+    exclusions: Exclusions
+    scratch: Path
+    cache: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the registry.
+
+    `name` is the key of the section in the config file (`flat-connectome`), `room` the section it lies in.
+    `run(config, ctx, *, <tables>)` does the work.  `version` goes up when results change for equal input.
+    `produces` is the table class of an input stage.  `enabled` says whether a config asks for the stage.
+    `check(config, whole_config)` finds in seconds what would make `run` fail, from headers and settings alone: a
+    `Problem` or `SettingError` (their paths begin within the stage's section), or a `DataError`.
+    """
+
+    name: str
+    room: Literal["inputs", "outputs"]
+    config: type[Section]
+    run: Callable[..., Any]
+    version: int = 1
+    produces: type[Any] | None = None
+    enabled: Callable[[Any], bool] = field(default=lambda config: True)
+    check: Callable[[Any, Any], Sequence[Problem | SnapshotError]] | None = None
+
+    @property
+    def field(self) -> str:
+        """The name under which other stages ask for this stage's table."""
+        return self.name.replace("-", "_")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The tables this stage reads: its keyword-only parameters, in order."""
+        parameters = inspect.signature(self.run).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

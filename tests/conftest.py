@@ -1,0 +1,37 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+# A slow or busy machine is no failure; a failure prints what reproduces it.
+settings.register_profile("flyem-snapshot", deadline=None, print_blob=True)
+settings.load_profile("flyem-snapshot")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Larger real data sets and generators, in a directory `shared` beside the checkout."""
+    return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the tests that ask for `shared`, directly or through a fixture, where there is none.
+
+    They are not collected rather than skipped: a skip would be noise for whoever has only the clone, and where the
+    directory exists nothing may be skipped at all.
+    """
+    if not SHARED.is_dir():
+        items[:] = [item for item in items if "shared" not in getattr(item, "fixturenames", ())]

@@ -100,7 +100,6 @@ class DataError(SnapshotError):
         shown = f"; first: {', '.join(map(str, self.examples))}" if self.examples else ""
         super().__init__(f"{where}: {problem}{count}{shown}" if where else f"{problem}{count}{shown}", hint=hint)
 
-
     @classmethod
     def all_of(cls, errors: Sequence[DataError]) -> DataError:
         """One error that says everything that is wrong with a table."""
@@ -116,7 +115,9 @@ class OutputError(SnapshotError):
 class ServiceError(SnapshotError):
     """A server refused, failed or answered nonsense: method, URL without secrets, status, tries, its words."""
 
-    def __init__(self, method: str, url: str, problem: str, *, status: int | None = None, tries: int = 1, hint: str = "") -> None:
+    def __init__(
+        self, method: str, url: str, problem: str, *, status: int | None = None, tries: int = 1, hint: str = ""
+    ) -> None:
         self.method, self.url, self.status, self.tries = method, url, status, tries
         code = f" (status {status})" if status is not None else ""
         attempts = f" after {tries} tries" if tries > 1 else ""

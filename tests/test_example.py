@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyarrow import feather
 
@@ -93,6 +94,15 @@ def test_every_column_is_in_the_data_dictionary(output):
         for column in feather.read_table(path).column_names
     }
     assert columns - own <= described
+
+
+def test_categories_have_signed_indices_which_every_version_of_pandas_reads(output):
+    schemas = {path.name: feather.read_table(path).schema for path in output.glob("*/*.feather")}
+    kinds = {(file, field.name): field.type for file, schema in schemas.items() for field in schema}
+    indices = {place: kind.index_type for place, kind in kinds.items() if pa.types.is_dictionary(kind)}
+
+    assert indices
+    assert not [place for place, kind in indices.items() if not pa.types.is_signed_integer(kind)]
 
 
 def test_a_second_run_reuses_everything(output):

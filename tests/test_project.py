@@ -189,6 +189,14 @@ def test_ci_runs_the_readmes_test_command_and_nothing_else():
     assert commands == ["set -eu", 'cd "$(dirname "$0")/.."', "exec make test"]
 
 
+def test_the_conda_recipe_asks_for_what_pip_installs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = (ROOT / "conda-recipe" / "meta.yaml").read_text()
+    run = recipe.partition("  run:\n")[2].partition("  run_constrained:")[0]
+    names = {name.removeprefix("python-") + bound for name, bound in re.findall(r"- ([\w.-]+) (>=[\d.]+)", run)}
+    assert names == {*project["dependencies"], "python" + project["requires-python"]}
+
+
 def test_the_example_stays_small():
     files = [path for path in committed_files() if (ROOT / "examples") in path.parents]
     assert sum(path.stat().st_size for path in files) <= 5_000_000

@@ -42,11 +42,13 @@ def source_columns(sets: Sequence[RoiSet], available: Sequence[str], file: Path)
     return columns
 
 
-def assign(sets: Sequence[RoiSet], combos: Mapping[str, Column], order: np.ndarray[Any, Any], file: Path) -> RoiAssignment:
+def assign(
+    sets: Sequence[RoiSet], combos: Mapping[str, Column], order: np.ndarray[Any, Any], file: Path
+) -> RoiAssignment:
     """Resolve every roi-set.
 
-    `combos` holds the source columns' values, one entry for each combination that occurs in the remaining points, in order of
-    first appearance; `order[i]` is the combination id (`roi_combo`) of entry `i`.
+    `combos` holds the source columns' values, one entry for each combination that occurs in the remaining points,
+    in order of first appearance; `order[i]` is the combination id (`roi_combo`) of entry `i`.
     """
     names: dict[str, list[str]] = {}
     ids: dict[str, dict[str, int]] = {}
@@ -54,7 +56,9 @@ def assign(sets: Sequence[RoiSet], combos: Mapping[str, Column], order: np.ndarr
     for name in _dependency_order(sets, "union_source"):
         roi_set = by_name[name]
         if roi_set.source == "unions-of-subrois":
-            names[name], ids[name] = _unions(roi_set, names, ids, listed=by_name[roi_set.union_source or ""].ids is not None)
+            names[name], ids[name] = _unions(
+                roi_set, names, ids, listed=by_name[roi_set.union_source or ""].ids is not None
+            )
         else:
             names[name], ids[name] = _from_columns(roi_set, combos, file)
         names[name], ids[name] = _renamed(roi_set, names[name], ids[name])
@@ -126,7 +130,8 @@ def _checked(
         if names is not None and names != from_labels:
             clash = next((n, label) for n, label, m in zip(names, labels, from_labels, strict=True) if n != m)
             raise DataError(
-                f"names and labels of roi-set '{roi_set.name}' contradict each other: '{clash[0]}' stands beside label {clash[1]}",
+                f"names and labels of roi-set '{roi_set.name}' contradict each other: "
+                f"'{clash[0]}' stands beside label {clash[1]}",
                 file=file,
                 column=roi_set.name,
                 hint=f"drop one of the columns '{roi_set.name}' and '{roi_set.label_column}'",
@@ -142,7 +147,9 @@ def _label(value: Any, roi_set: RoiSet, file: Path) -> int:
     if value is None:
         return 0
     if not isinstance(value, int) or value < 0:
-        raise DataError("an ROI label must be a whole number from 0", file=file, column=roi_set.label_column, examples=[value])
+        raise DataError(
+            "an ROI label must be a whole number from 0", file=file, column=roi_set.label_column, examples=[value]
+        )
     return value
 
 
@@ -166,7 +173,7 @@ def _ids_from_template(roi_set: RoiSet, labels: list[int], file: Path) -> dict[s
         name = template(label)
         if name in ids:
             raise DataError(
-                f"the name template of roi-set '{roi_set.name}' gives labels {ids[name]} and {label} the same name '{name}'",
+                f"the name template of roi-set '{roi_set.name}' gives {ids[name]} and {label} one name, '{name}'",
                 file=file,
                 column=roi_set.label_column,
             )
@@ -181,7 +188,8 @@ def _ids_from_both(roi_set: RoiSet, names: list[str], labels: list[int], file: P
     for name, label in zip(names, labels, strict=True):
         if ids.setdefault(name, label) != label or by_label.setdefault(label, name) != name:
             raise DataError(
-                f"names and labels of roi-set '{roi_set.name}' are not one to one: '{name}' and {label} also occur with others",
+                f"names and labels of roi-set '{roi_set.name}' are not one to one: "
+                f"'{name}' and {label} also occur with others",
                 file=file,
                 column=roi_set.name,
                 hint=f"'{UNSPECIFIED}' must have label 0, every other name one label of its own",

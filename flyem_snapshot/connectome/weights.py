@@ -26,9 +26,10 @@ def connection_weights(partners: str, *, compartments: bool) -> str:
 
     `partners` is a table expression.  No order.
     """
+    split = COMPARTMENT_WEIGHTS.items() if compartments else ()
     counts = "".join(
-        f", count(*) FILTER (WHERE compartment_pre = {literal(pre)} AND compartment_post = {literal(post)}) AS {identifier(name)}"
-        for name, (pre, post) in (COMPARTMENT_WEIGHTS.items() if compartments else ())
+        _counted(f"compartment_pre = {literal(pre)} AND compartment_post = {literal(post)}", name)
+        for name, (pre, post) in split
     )
     return f"SELECT body_pre, body_post, count(*) AS weight{counts} FROM {partners} GROUP BY body_pre, body_post"
 
@@ -40,34 +41,33 @@ def body_counts(points: str, partners: str, *, compartment: str | None) -> str:
     synweight BIGINT: downstream + post; with a compartment column also axonIn, dendriteIn (PSDs in that
     compartment) and axonOut, dendriteOut (partner rows whose T-bar is in it), BIGINT.  No order.
     """
-    ins = "".join(
-        f", count(*) FILTER (WHERE kind = 'PostSyn' AND {identifier(compartment)} = {literal(value)}) AS {identifier(name)}"
-        for name, value in (COMPARTMENT_INPUTS.items() if compartment else ())
-    )
-    outs = "".join(
-        f", count(*) FILTER (WHERE compartment_pre = {literal(value)}) AS {identifier(name)}"
-        for name, value in (COMPARTMENT_OUTPUTS.items() if compartment else ())
-    )
-    out_names = "".join(
-        f", coalesce({identifier(name)}, 0) AS {identifier(name)}" for name in (COMPARTMENT_OUTPUTS if compartment else ())
-    )
-    in_names = "".join(f", {identifier(name)}" for name in (COMPARTMENT_INPUTS if compartment else ()))
+    ins, outs = (COMPARTMENT_INPUTS, COMPARTMENT_OUTPUTS) if compartment else ({}, {})
+    column = identifier(compartment or "")
+    in_counts = "".join(_counted(f"kind = 'PostSyn' AND {column} = {literal(v)}", n) for n, v in ins.items())
+    out_counts = "".join(_counted(f"compartment_pre = {literal(v)}", n) for n, v in outs.items())
+    names = "".join(f", {identifier(n)}" for n in ins)
+    names += "".join(f", coalesce({identifier(n)}, 0) AS {identifier(n)}" for n in outs)
     return f"""
         WITH
             sites AS (
                 SELECT
                     body,
                     CAST(count(*) FILTER (WHERE kind = 'PreSyn') AS INTEGER) AS pre,
-                    CAST(count(*) FILTER (WHERE kind = 'PostSyn') AS INTEGER) AS post{ins}
+                    CAST(count(*) FILTER (WHERE kind = 'PostSyn') AS INTEGER) AS post{in_counts}
                 FROM {points} WHERE body <> 0 GROUP BY body
             ),
-            targets AS (SELECT body_pre AS body, count(*) AS downstream{outs} FROM {partners} GROUP BY body_pre)
+            targets AS (SELECT body_pre AS body, count(*) AS downstream{out_counts} FROM {partners} GROUP BY body_pre)
         SELECT
             sites.body, pre, post,
             coalesce(downstream, 0) AS downstream,
-            coalesce(downstream, 0) + post AS synweight{in_names}{out_names}
+            coalesce(downstream, 0) + post AS synweight{names}
         FROM sites LEFT JOIN targets ON sites.body = targets.body
     """
+
+
+def _counted(condition: str, name: str) -> str:
+    """A further column of an aggregation: how many rows meet a condition."""
+    return f", count(*) FILTER (WHERE {condition}) AS {identifier(name)}"
 
 
 def top_rois(partners: str, rois: str) -> str:

@@ -39,7 +39,9 @@ class RowColumns:
         """End writing and map the columns."""
         self._open.close()
         for name, path in self._paths.items():
-            self._mapped[name] = np.memmap(path, self._dtypes[name], mode="r") if self.rows else np.zeros(0, self._dtypes[name])
+            self._mapped[name] = (
+                np.memmap(path, self._dtypes[name], mode="r") if self.rows else np.zeros(0, self._dtypes[name])
+            )
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
         """A whole column (read only)."""

@@ -30,7 +30,9 @@ def available_memory() -> int:
     return min(limits)
 
 
-def _cgroup_memory_limits(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> list[int]:
+def _cgroup_memory_limits(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> list[int]:
     """Every memory limit on the way from this process's control group to the root (versions 1 and 2)."""
     limits = []
     try:

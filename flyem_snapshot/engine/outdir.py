@@ -71,7 +71,7 @@ def output_errors(root: Path) -> Iterator[None]:
         if error.errno in _NO_SPACE:
             raise OutputError(
                 f"no space left for {error.filename or root}: {error.strerror}",
-                hint="free some space (or set job-settings.output-dir elsewhere) and run again: finished stages are kept",
+                hint="free some space, or set job-settings.output-dir, and run again: finished stages are kept",
             ) from error
         if isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError)) or error.errno == errno.EROFS:
             raise OutputError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -57,7 +57,7 @@ class Engine:
         self.connection.close()
         shutil.rmtree(self.limits.spill, ignore_errors=True)
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -115,9 +115,8 @@ class Engine:
     def copy_to_parquet(self, statement: str, path: Path) -> None:
         """Materialise a query as Parquet, rows in the order the query defines."""
         # A small dictionary limit keeps DuckDB from building dictionaries of ids, which halves the time.
-        self.execute(
-            f"COPY ({statement}) TO {sql.literal(str(path))} (FORMAT parquet, COMPRESSION lz4, DICTIONARY_SIZE_LIMIT 1024)"
-        )
+        options = "FORMAT parquet, COMPRESSION lz4, DICTIONARY_SIZE_LIMIT 1024"
+        self.execute(f"COPY ({statement}) TO {sql.literal(str(path))} ({options})")
 
 
 def parquet(path: Path) -> str:

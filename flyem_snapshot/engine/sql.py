@@ -12,7 +12,7 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def literal(value: str | int | float | bool | None) -> str:
+def literal(value: str | float | bool | None) -> str:
     """A constant, quoted: text in single quotes with quotes doubled, numbers exactly."""
     if value is None:
         return "NULL"

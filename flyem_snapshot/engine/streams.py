@@ -10,13 +10,14 @@ from contextvars import copy_context
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 T = TypeVar("T")
+Codes = np.ndarray[Any, np.dtype[np.int32]]
 
 FEATHER_ROWS = 1 << 17
 PARQUET_ROWS = 1 << 18
@@ -55,8 +56,11 @@ class Vocabulary:
         translation[-1] = 0
         indices = encoded.indices
         if indices.null_count:
-            indices = indices.fill_null(len(translation) - 1) if _fits(indices.type, len(translation)) else _widened(indices)
-        return translation[indices.to_numpy(zero_copy_only=False)]
+            indices = (
+                indices.fill_null(len(translation) - 1) if _fits(indices.type, len(translation)) else _widened(indices)
+            )
+        codes: Codes = translation[indices.to_numpy(zero_copy_only=False)]
+        return codes
 
 
 class FirstSeen:
@@ -82,7 +86,7 @@ def _used(encoded: pa.DictionaryArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _fits(index_type: pa.DataType, size: int) -> bool:
-    return size <= 2 ** (index_type.bit_width - 1)
+    return size <= 1 << (int(index_type.bit_width) - 1)
 
 
 def _widened(indices: pa.Array) -> pa.Array:
@@ -98,7 +102,7 @@ def dictionary_array(codes: np.ndarray[Any, Any], values: list[str], *, ordered:
 
 
 class Rechunker:
-    """Cuts a stream into batches of exactly `rows` rows (the last one shorter), so that equal data gives equal bytes."""
+    """Cuts a stream into batches of exactly `rows` rows (the last may be shorter), so equal data gives equal bytes."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -114,6 +118,12 @@ class Rechunker:
             batch = batch.slice(piece.num_rows)
             if self._count == self.rows:
                 yield from self.flush()
+
+    def all(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """A whole stream, cut to size."""
+        for batch in batches:
+            yield from self.push(batch)
+        yield from self.flush()
 
     def flush(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows that are left."""
@@ -140,7 +150,7 @@ class FeatherWriter:
             self._writer.write_batch(batch)
             self.rows += batch.num_rows
 
-    def __enter__(self) -> FeatherWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -162,18 +172,40 @@ def write_feather(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
 
 def in_step(left: Iterable[pa.RecordBatch], right: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The columns of two streams side by side, row by row; they must have equally many rows."""
-    rights = iter(right)
-    ahead: pa.RecordBatch | None = None
-    for batch in left:
-        while batch.num_rows:
-            if ahead is None or not ahead.num_rows:
-                ahead = next(rights)
-            rows = min(batch.num_rows, ahead.num_rows)
-            pair = batch.slice(0, rows), ahead.slice(0, rows)
-            yield pa.record_batch([*pair[0].columns, *pair[1].columns], names=[*batch.schema.names, *ahead.schema.names])
-            batch, ahead = batch.slice(rows), ahead.slice(rows)
-    assert ahead is None or not ahead.num_rows, "the streams differ in length"
-    assert next(rights, None) is None, "the streams differ in length"
+    lefts, rights = Rechunker(FEATHER_ROWS), Rechunker(FEATHER_ROWS)
+    pairs = zip(lefts.all(left), rights.all(right), strict=True)
+    for one, other in pairs:
+        names = [*one.schema.names, *other.schema.names]
+        yield pa.record_batch([*one.columns, *other.columns], names=names)
+
+
+class _Producer(Thread):
+    """Puts the items of an iterable into a queue, then a last entry: the error that ended it, or None."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        context = copy_context()  # the log prefix of the stage
+        super().__init__(target=context.run, args=(self._produce, items), name="producer", daemon=True)
+        self.entries: Queue[tuple[bool, Any]] = Queue(maxsize=2)
+        self.stop = Event()
+
+    def _produce(self, items: Iterable[Any]) -> None:
+        try:
+            for item in items:
+                self._put(False, item)
+                if self.stop.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001  every failure, of whatever kind, belongs to the consumer
+            self._put(True, error)
+        else:
+            self._put(True, None)
+
+    def _put(self, last: bool, content: Any) -> None:
+        while not self.stop.is_set():
+            try:
+                self.entries.put((last, content), timeout=0.1)
+            except Full:
+                continue
+            return
 
 
 def in_background(items: Iterable[T]) -> Iterator[T]:
@@ -182,40 +214,20 @@ def in_background(items: Iterable[T]) -> Iterator[T]:
     DuckDB and Arrow release Python's lock while they work.  At most two items wait.  An error of the producer is
     raised here; if the consumer stops early, so does the producer.
     """
-    ready: Queue[tuple[T | None, BaseException | None, bool]] = Queue(maxsize=2)
-    stop = Event()
-
-    def offer(item: T | None, error: BaseException | None, last: bool) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put((item, error, last), timeout=0.1)
-            except Full:
-                continue
-
-    def produce() -> None:
-        try:
-            for item in items:
-                offer(item, None, False)
-                if stop.is_set():
-                    return
-            offer(None, None, True)
-        except BaseException as error:  # noqa: BLE001  every failure, of whatever kind, belongs to the consumer
-            offer(None, error, True)
-
-    context = copy_context()
-    thread = Thread(target=context.run, args=(produce,), name="producer", daemon=True)
-    thread.start()
+    producer = _Producer(items)
+    producer.start()
     try:
         while True:
-            item, error, last = ready.get()
-            if error is not None:
-                raise error
-            if last:
+            last, content = producer.entries.get()
+            if not last:
+                yield content
+            elif content is None:
                 return
-            yield item  # type: ignore[misc]  # only the last entry holds no item
+            else:
+                raise content
     finally:
-        stop.set()
-        thread.join()
+        producer.stop.set()
+        producer.join()
 
 
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
@@ -224,15 +236,11 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
     Only text and categories get dictionaries: building one for an id column costs more than it saves.
     """
     coded = [field.name for field in schema if pa.types.is_dictionary(field.type) or _is_text(field.type)]
-    chunks = Rechunker(PARQUET_ROWS)
     rows = 0
     with pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=coded or False) as writer:
-        for batch in in_background(batches):
-            for piece in chunks.push(batch):
-                writer.write_batch(piece, row_group_size=PARQUET_ROWS)
-            rows += batch.num_rows
-        for piece in chunks.flush():
+        for piece in Rechunker(PARQUET_ROWS).all(in_background(batches)):
             writer.write_batch(piece, row_group_size=PARQUET_ROWS)
+            rows += piece.num_rows
     return rows
 
 

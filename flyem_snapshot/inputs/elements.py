@@ -39,7 +39,9 @@ def load_elements(config: ElementsSettings, ctx: Context, *, rois: RoiSets | Non
     for number, (name, settings) in enumerate(config.tables.items()):
         assignment, num_points = RoiAssignment(), None
         if settings.point_table is not None:
-            assignment, num_points = _load_points(name, settings, ctx, f"{ctx.cache}/{points_file(number)}", rois or RoiSets())
+            assignment, num_points = _load_points(
+                name, settings, ctx, f"{ctx.cache}/{points_file(number)}", rois or RoiSets()
+            )
         num_distances = None
         if settings.distance_table is not None:
             num_distances = _load_distances(settings.distance_table, ctx, f"{ctx.cache}/{distances_file(number)}")
@@ -50,7 +52,9 @@ def load_elements(config: ElementsSettings, ctx: Context, *, rois: RoiSets | Non
     return elements
 
 
-def _load_points(name: str, settings: ElementTable, ctx: Context, relative: str, rois: RoiSets) -> tuple[RoiAssignment, int]:
+def _load_points(
+    name: str, settings: ElementTable, ctx: Context, relative: str, rois: RoiSets
+) -> tuple[RoiAssignment, int]:
     """Check and write one element table; returns its ROIs and its number of rows."""
     assert settings.point_table is not None
     table = PointTable(settings.point_table, rois.named(settings.roi_set_names))
@@ -68,7 +72,12 @@ def _load_points(name: str, settings: ElementTable, ctx: Context, relative: str,
             types = _types(batch, settings, rules)
             keep = np.ones(len(body), bool) if settings.permit_body_0 else body != 0
             first_seen.add(batch.combos[keep])
-            made = {"point_id": pa.array(batch.ids), "body": pa.array(body), "type": types, COMBO: pa.array(batch.combos)}
+            made = {
+                "point_id": pa.array(batch.ids),
+                "body": pa.array(body),
+                "type": types,
+                COMBO: pa.array(batch.combos),
+            }
             made |= {axis: pa.array(xyz) for axis, xyz in zip(AXES, point_ids.decode(batch.ids), strict=True)}
             columns = [made[f.name] if f.name in made else _plain(batch.raw[f.name]).cast(f.type) for f in schema]
             yield pa.record_batch(columns, schema=schema).filter(pa.array(keep))
@@ -107,7 +116,9 @@ def _types(batch: PointBatch, settings: ElementTable, rules: Rules) -> pa.Array:
     rules.refuse("type", "is null", types.is_null().to_numpy(zero_copy_only=False), types, "every element needs a type")
     if settings.type is not None:
         other = pc.not_equal(types, settings.type).fill_null(False).to_numpy(zero_copy_only=False)
-        rules.refuse("type", f"is not '{settings.type}', the type in the settings", other, types, "remove one of the two")
+        rules.refuse(
+            "type", f"is not '{settings.type}', the type in the settings", other, types, "remove one of the two"
+        )
     return types
 
 
@@ -143,7 +154,9 @@ def _end_ids(batch: pa.RecordBatch, columns: list[str], rules: Rules) -> pa.Arra
     coordinates = [rules.integers(column, batch[column]) for column in columns]
     for column, values in zip(columns, coordinates, strict=True):
         outside = (values < point_ids.COORDINATE_MIN) | (values > point_ids.COORDINATE_MAX)
-        rules.refuse(column, f"is outside {point_ids.RANGE}", outside, values, "point ids have 21 bits for each coordinate")
+        rules.refuse(
+            column, f"is outside {point_ids.RANGE}", outside, values, "point ids have 21 bits for each coordinate"
+        )
     return pa.array(point_ids.encode(*coordinates))
 
 
@@ -164,7 +177,9 @@ def _refuse_shared_ids(engine: Engine, elements: Elements, config: ElementsSetti
         rows = engine.rows(f"SELECT owner, count(*) FROM ({statement}) GROUP BY owner ORDER BY owner")
         if rows:
             owner = rows[0][0]
-            first = engine.rows(f"SELECT DISTINCT point_id FROM ({statement}) WHERE owner = {literal(owner)} ORDER BY 1 LIMIT 3")
+            first = engine.rows(
+                f"SELECT DISTINCT point_id FROM ({statement}) WHERE owner = {literal(owner)} ORDER BY 1 LIMIT 3"
+            )
             raise DataError(
                 f"{problem}: each id may occur once among all elements and synapses",
                 file=config.tables[owner].point_table,

@@ -43,9 +43,13 @@ def _read_json(file: Path) -> Any:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", file=file, hint="write a JSON list of names, or {name: id}") from error
+        raise DataError(
+            f"cannot be read: {error}", file=file, hint="write a JSON list of names, or {name: id}"
+        ) from error
     if not isinstance(content, list | dict):
-        raise DataError("holds neither a list nor a mapping", file=file, hint="write a JSON list of names, or {name: id}")
+        raise DataError(
+            "holds neither a list nor a mapping", file=file, hint="write a JSON list of names, or {name: id}"
+        )
     return content
 
 

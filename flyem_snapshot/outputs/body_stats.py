@@ -97,7 +97,9 @@ def _with_status(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Status codes become the ordered category; a body without a status has the empty one."""
     codes = batch["status_fine"].fill_null(-1).to_numpy()
     labels = pa.DictionaryArray.from_arrays(
-        pa.array(np.where(codes < 0, _NO_STATUS, codes).astype(np.int8)), pa.array(STATUS_ORDER, pa.string()), ordered=True
+        pa.array(np.where(codes < 0, _NO_STATUS, codes).astype(np.int8)),
+        pa.array(STATUS_ORDER, pa.string()),
+        ordered=True,
     )
     arrays = [labels if field.name == "status_fine" else batch[field.name] for field in schema]
     return pa.record_batch(arrays, schema=schema)

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.connectome.properties import neuprint_properties
 from flyem_snapshot.connectome.restrict import partners_inside, points_referenced
 from flyem_snapshot.connectome.status import SIGNIFICANT, TRACED
@@ -24,12 +23,14 @@ from flyem_snapshot.outputs.body_stats import write_body_stats
 from flyem_snapshot.outputs.flat_connectome_settings import FlatConnectomeSettings
 from flyem_snapshot.sources.objects import upload
 from flyem_snapshot.stage import Context, Stage
+from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.tables.bodies import BodyAnnotations
 from flyem_snapshot.tables.rois import COMBO, AssignedSet
 from flyem_snapshot.tables.synapses import PARTNERS, POINTS, Synapses
 
 FOLDER = "flat-connectome"
 SIDES = ("pre", "post")
+Counts = np.ndarray[Any, np.dtype[np.int8]]
 Convert = Callable[[pa.RecordBatch], pa.RecordBatch]
 _LEVELS = {"significant-only": SIGNIFICANT, "traced-only": TRACED}
 """The worst status that qualifies for each filtered file, weakest demand first."""
@@ -69,19 +70,21 @@ class _Export:
         return tuple(_LEVELS) if self.annotations is not None and self.annotations.has_status else ()
 
     @cached_property
-    def qualified(self) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.int8]]]:
-        """The bodies that qualify for some level, and for how many of them; 0 for a body that is not found."""
+    def qualified(self) -> tuple[pa.Array, Counts]:
+        """The bodies that qualify for some level, and for how many of them; at the end 0, for any other body."""
         assert self.annotations is not None
         status = self.annotations.status.dropna()
-        count = sum((status >= worst).astype(np.int8) for worst in _LEVELS.values())
-        found = count[count > 0]
-        return pa.array(found.index.to_numpy()), np.append(found.to_numpy(np.int8), np.int8(0))
+        count = np.zeros(len(status), np.int8)
+        for worst in _LEVELS.values():
+            count += (status >= worst).to_numpy()
+        return pa.array(status.index.to_numpy()[count > 0]), np.append(count[count > 0], np.int8(0))
 
-    def reached(self, batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int8]]:
+    def reached(self, batch: pa.RecordBatch) -> Counts:
         """For each row, how many levels both of its bodies qualify for."""
         bodies, count = self.qualified
-        sides = [count[pc.index_in(batch[f"body_{side}"], bodies).fill_null(len(bodies))] for side in SIDES]
-        return np.minimum(*sides)
+        pre, post = (count[pc.index_in(batch[f"body_{side}"], bodies).fill_null(len(bodies))] for side in SIDES)
+        least: Counts = np.minimum(pre, post)
+        return least
 
     def write(self, relative: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Write one Feather file."""
@@ -136,7 +139,9 @@ def _write_points(export: _Export, condition: str) -> None:
     statement = f"SELECT * FROM {POINTS}"
     if condition:
         # An empty OVER numbers the rows in their order, which the semi-join would lose.
-        statement = f"SELECT * FROM (SELECT *, row_number() OVER () AS input_row FROM {POINTS}) {condition} ORDER BY input_row"
+        statement = (
+            f"SELECT * FROM (SELECT *, row_number() OVER () AS input_row FROM {POINTS}) {condition} ORDER BY input_row"
+        )
     with export.ctx.engine.stream(statement) as stream:
         roi_fields = [f for s in sets for f in (_name_field(s), pa.field(f"{s.name}_label", s.label_type))]
         fields = [*(stream.schema.field(n) for n in names), *roi_fields, stream.schema.field("point_id")]
@@ -232,9 +237,10 @@ def _write_levels(
             writers[level] = stack.enter_context(FeatherWriter(path, filtered_schema if level else schema))
         for batch in in_background(batches):
             writers[""].write(batch)
-            reached = export.reached(batch) if export.levels else None
-            for needed, level in enumerate(export.levels, start=1):
-                writers[level].write(append(batch.filter(pa.array(reached >= needed))))
+            if export.levels:
+                reached = export.reached(batch)
+                for needed, level in enumerate(export.levels, start=1):
+                    writers[level].write(append(batch.filter(pa.array(reached >= needed))))
     for level, relative in files.items():
         export.ctx.out.set_rows(relative, writers[level].rows)
 

@@ -1,7 +1,5 @@
 """Every stage of the product, one line each; the order only breaks ties between stages that do not need each other."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from flyem_snapshot.inputs import annotations, body_sizes, elements, rois, synapses

@@ -35,7 +35,9 @@ class BigTable:
             # SQL does not tell such names apart.
             if (other := seen.setdefault(name.lower(), name)) != name:
                 raise DataError(
-                    f"columns '{other}' and '{name}' differ only in upper and lower case", file=path, hint="rename one of them"
+                    f"columns '{other}' and '{name}' differ only in upper and lower case",
+                    file=path,
+                    hint="rename one of them",
                 )
         return cls(path, sniff_format(path), schema, rows)
 
@@ -49,7 +51,9 @@ class BigTable:
                     hint=f"its columns are: {', '.join(self.schema.names)}",
                 )
 
-    def batches(self, columns: Iterable[str], types: Mapping[str, pa.DataType] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Iterable[str], types: Mapping[str, pa.DataType] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The rows in file order, only `columns` (in that order); `types` fixes the types of CSV columns.
 
         A damaged file is found where the damage lies and raises DataError.
@@ -69,7 +73,9 @@ class BigTable:
             yield
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, OSError) as error:
             raise DataError(
-                f"cannot be read: {error}", file=self.path, hint="the file is damaged or incomplete; copy or export it again"
+                f"cannot be read: {error}",
+                file=self.path,
+                hint="the file is damaged or incomplete; copy or export it again",
             ) from error
 
     def _feather(self, names: list[str]) -> Iterator[pa.RecordBatch]:

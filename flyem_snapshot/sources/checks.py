@@ -35,7 +35,9 @@ class Rules:
         self.first_row = 0
         self._broken: dict[tuple[str, str], _Broken] = {}
 
-    def refuse(self, column: str, problem: str, mask: Mask, values: Sequence[Any] | np.ndarray[Any, Any] | pa.Array, hint: str) -> None:
+    def refuse(
+        self, column: str, problem: str, mask: Mask, values: Sequence[Any] | np.ndarray[Any, Any] | pa.Array, hint: str
+    ) -> None:
         """Note that the rows of `mask` break a rule of `column`."""
         if not mask.any():
             return
@@ -44,7 +46,13 @@ class Rules:
         broken.rows += len(rows)
         for row in rows[: _EXAMPLES - len(broken.examples)]:
             value = values[row]
-            shown = value.as_py() if isinstance(value, pa.Scalar) else value.item() if isinstance(value, np.generic) else value
+            shown = (
+                value.as_py()
+                if isinstance(value, pa.Scalar)
+                else value.item()
+                if isinstance(value, np.generic)
+                else value
+            )
             broken.examples.append(f"row {self.first_row + int(row)}: {shown}")
 
     def verdict(self) -> None:
@@ -78,10 +86,12 @@ def require_integers(file: Path, schema: pa.Schema, columns: Sequence[str]) -> N
                 f"is of type {kind}, but must be an integer",
                 file=file,
                 column=name,
-                hint="ids above 2^53 do not survive as floating point numbers or text; write the column as int64 or uint64",
+                hint="write the column as int64 or uint64: a floating point number cannot hold ids above 2^53",
             )
 
 
 def float32(array: pa.Array) -> np.ndarray[Any, np.dtype[np.float32]]:
     """A number column as float32, null as NaN."""
-    return pc.cast(array, pa.float32(), safe=False).fill_null(float("nan")).to_numpy(zero_copy_only=False)
+    numbers = pc.cast(array, pa.float32(), safe=False).fill_null(float("nan"))
+    values: np.ndarray[Any, np.dtype[np.float32]] = numbers.to_numpy(zero_copy_only=False)
+    return values

@@ -26,7 +26,7 @@ def upload(out: OutputDir, prefix: str, bucket_dir: str, tag: str, *, project: s
     except ImportError as error:
         raise SnapshotError(
             f"uploading to {scheme}:// needs a library that is not installed: {error}",
-            hint="install flyem-snapshot[gcs] for gs://, flyem-snapshot[s3] for s3://, flyem-snapshot[objects] for others",
+            hint="install flyem-snapshot[gcs] for gs://, flyem-snapshot[s3] for s3://, else flyem-snapshot[objects]",
         ) from error
     for relative in sorted(name for name in out.written if name.startswith(prefix)):
         target = f"{root.rstrip('/')}/{tag}/{relative.removeprefix(prefix)}"

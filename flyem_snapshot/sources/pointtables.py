@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flyem_snapshot.tables import points
 from flyem_snapshot.connectome.rois import source_columns
 from flyem_snapshot.engine.streams import Vocabulary
 from flyem_snapshot.errors import DataError
 from flyem_snapshot.sources.bigtables import BigTable
 from flyem_snapshot.sources.checks import Rules, require_integers
+from flyem_snapshot.tables import points
 from flyem_snapshot.tables.rois import RoiSet
 
 AXES = ("x", "y", "z")
@@ -80,7 +80,9 @@ class PointTable:
             yield PointBatch(raw, first_row, self._ids(raw, rules), self._combos(raw))
             first_row += raw.num_rows
         if not first_row:
-            raise DataError("the table has no rows", file=self.path, hint="export it again; a snapshot needs at least one point")
+            raise DataError(
+                "the table has no rows", file=self.path, hint="export it again; a snapshot needs at least one point"
+            )
 
     def _ids(self, raw: pa.RecordBatch, rules: Rules) -> points.Ids:
         ids = encoded = None
@@ -88,12 +90,14 @@ class PointTable:
             xyz = {axis: rules.integers(axis, raw[axis]) for axis in AXES}
             for axis, values in xyz.items():
                 outside = (values < points.COORDINATE_MIN) | (values > points.COORDINATE_MAX)
-                rules.refuse(axis, f"is outside {points.RANGE}", outside, values, "point ids have 21 bits for each coordinate")
+                rules.refuse(
+                    axis, f"is outside {points.RANGE}", outside, values, "point ids have 21 bits for each coordinate"
+                )
             encoded = points.encode(xyz["x"], xyz["y"], xyz["z"])
         if self.has_ids:
-            ids = rules.integers("point_id", raw["point_id"])
-            rules.refuse("point_id", "is negative", ids < 0, ids, "write ids as z << 42 | y << 21 | x")
-            ids = ids.view(np.uint64)
+            signed = rules.integers("point_id", raw["point_id"])
+            rules.refuse("point_id", "is negative", signed < 0, signed, "write ids as z << 42 | y << 21 | x")
+            ids = signed.view(np.uint64)
             if encoded is not None:
                 rules.refuse(
                     "point_id",

@@ -48,5 +48,6 @@ def coordinates_sql(column: str) -> dict[str, str]:
     """
     sign = 1 << (BITS - 1)
     return {
-        axis: f"CAST(xor(({column} >> {shift}) & {int(_MASK)}, {sign}) AS INTEGER) - {sign}" for axis, shift in _SHIFT.items()
+        axis: f"CAST(xor(({column} >> {shift}) & {int(_MASK)}, {sign}) AS INTEGER) - {sign}"
+        for axis, shift in _SHIFT.items()
     }

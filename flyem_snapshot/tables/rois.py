@@ -71,7 +71,7 @@ class RoiSets:
         return {"sets": [asdict(roi_set) for roi_set in self.sets]}
 
     @classmethod
-    def reopen(cls, ctx: Context, record: dict[str, Any]) -> RoiSets:
+    def reopen(cls, ctx: Context, record: dict[str, Any]) -> RoiSets:  # noqa: ARG003  every table is reopened so
         """The definitions as they were recorded."""
         return cls(tuple(_roi_set(entry) for entry in record["sets"]))
 

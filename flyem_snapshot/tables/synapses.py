@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flyem_snapshot.tables.points import coordinates_sql
 from flyem_snapshot.engine.session import Engine, parquet
 from flyem_snapshot.engine.sql import identifier
+from flyem_snapshot.tables.points import coordinates_sql
 from flyem_snapshot.tables.rois import RoiAssignment
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ POINTS = "synapse_points"
 PARTNERS = "synapse_partners"
 POINTS_FILE = "points.parquet"
 PARTNERS_FILE = "partners.parquet"
+
 
 @dataclass(frozen=True)
 class Synapses:

@@ -72,7 +72,13 @@ class PartnerTable:
     @property
     def columns(self) -> list[str]:
         """The columns that are read."""
-        return ["pre_id", "post_id", *self.extras, *self.confidences, *(_COMPARTMENTS if self.gives_compartments else ())]
+        return [
+            "pre_id",
+            "post_id",
+            *self.extras,
+            *self.confidences,
+            *(_COMPARTMENTS if self.gives_compartments else ()),
+        ]
 
 
 def stage_partners(table: PartnerTable, scratch: Path) -> Path:
@@ -95,7 +101,9 @@ def stage_partners(table: PartnerTable, scratch: Path) -> Path:
     rows = write_parquet(path, schema, batches())
     rules.verdict()
     if not rows:
-        raise DataError("the table has no rows", file=table.file.path, hint="export it again; a snapshot needs synapses")
+        raise DataError(
+            "the table has no rows", file=table.file.path, hint="export it again; a snapshot needs synapses"
+        )
     return path
 
 
@@ -151,7 +159,7 @@ def join_partners(
 
 
 def _found_sql(staged: Path, judged: Judged) -> str:
-    """The row numbers of each partner row's T-bar and PSD, in input order; an id that is not there gets the row after the last."""
+    """Row numbers of each partner row's T-bar and PSD, in input order; an unknown id has the row after the last."""
     ids, nobody = parquet(judged.ids), judged.rows
     return f"""
         WITH
@@ -177,7 +185,12 @@ def _schema(own: pa.Schema, table: PartnerTable, config: SynapsesSettings) -> pa
 
 
 def _kept_batches(
-    rows: Iterator[pa.RecordBatch], schema: pa.Schema, table: PartnerTable, judged: Judged, config: SynapsesSettings, kept: KeptPartners
+    rows: Iterator[pa.RecordBatch],
+    schema: pa.Schema,
+    table: PartnerTable,
+    judged: Judged,
+    config: SynapsesSettings,
+    kept: KeptPartners,
 ) -> Iterator[pa.RecordBatch]:
     points = judged.columns
     names = list(map(str, judged.compartments.values[1:]))

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.engine.columns import RowColumns
 from flyem_snapshot.engine.session import Engine, parquet
 from flyem_snapshot.engine.streams import FirstSeen, Vocabulary, write_parquet
@@ -24,6 +23,7 @@ from flyem_snapshot.errors import DataError
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
 from flyem_snapshot.sources.checks import Mask, Rules, float32
 from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable
+from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.tables.rois import COMBO
 
 KINDS = {"PreSyn": 1, "PostSyn": 2, "Fake": 3}
@@ -66,7 +66,9 @@ class Judged:
 
 def judge_points(table: PointTable, config: SynapsesSettings, scratch: Path) -> Judged:
     """First pass: check every rule of the points, decide each point's fate, write what the partners look up."""
-    table.file.require({"kind": "PreSyn or PostSyn", "conf": "confidence of the prediction", "body": "the neuron the point is on"})
+    table.file.require(
+        {"kind": "PreSyn or PostSyn", "conf": "confidence of the prediction", "body": "the neuron the point is on"}
+    )
     if config.compartment_column:
         table.file.require({config.compartment_column: "inputs.synapses.compartment-column"})
     rules = Rules(table.path)
@@ -79,13 +81,17 @@ def judge_points(table: PointTable, config: SynapsesSettings, scratch: Path) -> 
     return judged
 
 
-def _judged_batches(table: PointTable, config: SynapsesSettings, rules: Rules, judged: Judged) -> Iterator[pa.RecordBatch]:
+def _judged_batches(
+    table: PointTable, config: SynapsesSettings, rules: Rules, judged: Judged
+) -> Iterator[pa.RecordBatch]:
     kinds = Vocabulary(KINDS)
     columns = ["kind", "conf", "body", *([config.compartment_column] if config.compartment_column else [])]
     for batch in table.batches(columns, rules):
         kind = kinds.encode(batch.raw["kind"])
         is_other = (kind == 0) | (kind > len(KINDS))
-        rules.refuse("kind", "is neither PreSyn nor PostSyn", is_other, batch.raw["kind"], "mend or remove these points")
+        rules.refuse(
+            "kind", "is neither PreSyn nor PostSyn", is_other, batch.raw["kind"], "mend or remove these points"
+        )
         body = rules.integers("body", batch.raw["body"], "points in no body must have body 0")
         rules.refuse("body", "is negative", body < 0, body, "points in no body must have body 0")
         conf = float32(batch.raw["conf"])
@@ -97,7 +103,9 @@ def _judged_batches(table: PointTable, config: SynapsesSettings, rules: Rules, j
         rows = np.arange(batch.first_row, batch.first_row + len(body))
         # The codes of an illegal kind do not matter: the verdict stops the run before anything reads them.
         arrays = [batch.ids, rows, np.minimum(kind, len(KINDS) + 1)]
-        yield pa.record_batch([pa.array(a).cast(f.type) for a, f in zip(arrays, IDS_SCHEMA, strict=True)], schema=IDS_SCHEMA)
+        yield pa.record_batch(
+            [pa.array(a).cast(f.type) for a, f in zip(arrays, IDS_SCHEMA, strict=True)], schema=IDS_SCHEMA
+        )
 
 
 def _compartments(batch: PointBatch, config: SynapsesSettings, judged: Judged, file: Path) -> np.ndarray[Any, Any]:
@@ -116,7 +124,11 @@ def _compartments(batch: PointBatch, config: SynapsesSettings, judged: Judged, f
 
 
 def _fates(
-    batch: PointBatch, kind: np.ndarray[Any, Any], body: np.ndarray[Any, Any], conf: np.ndarray[Any, Any], config: SynapsesSettings
+    batch: PointBatch,
+    kind: np.ndarray[Any, Any],
+    body: np.ndarray[Any, Any],
+    conf: np.ndarray[Any, Any],
+    config: SynapsesSettings,
 ) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The first reason to leave each point out, in the documented order of the filters."""
     fate = np.zeros(len(body), np.uint8)
@@ -202,7 +214,13 @@ class _Columns:
         }
         types = {field.name: field.type for field in schema}
         types |= dict.fromkeys(self.vocabularies, pa.string())
-        types |= {"point_id": pa.uint64(), "body": pa.int64(), "sv": pa.int64(), "conf": pa.float32(), COMBO: pa.int32()}
+        types |= {
+            "point_id": pa.uint64(),
+            "body": pa.int64(),
+            "sv": pa.int64(),
+            "conf": pa.float32(),
+            COMBO: pa.int32(),
+        }
         self.schema = pa.schema([(name, types[name]) for name in self.names if name not in AXES])
 
     def convert(self, batch: PointBatch) -> pa.RecordBatch:
@@ -230,4 +248,4 @@ class _Columns:
 
 
 def _is_text_category(kind: pa.DataType) -> bool:
-    return pa.types.is_dictionary(kind) and (pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type))
+    return isinstance(kind, pa.DictionaryType) and kind.value_type in (pa.string(), pa.large_string())

@@ -95,6 +95,7 @@ class DataError(SnapshotError):
         hint: str = "",
     ) -> None:
         self.file, self.column, self.rows, self.examples = file, column, rows, tuple(examples[:3])
+        self.parts: tuple[DataError, ...] = (self,)
         where = ": ".join(str(part) for part in (file, f"column '{column}'" if column else None) if part)
         count = f" ({rows:,} row{'s' if rows != 1 else ''})" if rows is not None else ""
         shown = f"; first: {', '.join(map(str, self.examples))}" if self.examples else ""
@@ -102,10 +103,13 @@ class DataError(SnapshotError):
 
     @classmethod
     def all_of(cls, errors: Sequence[DataError]) -> DataError:
-        """One error that says everything that is wrong with a table."""
-        if len(errors) == 1:
-            return errors[0]
-        return cls("\n".join([f"{len(errors)} problems:", *(str(error) for error in errors)]))
+        """One error that says everything that is wrong with a table; its `parts` are the single ones."""
+        parts = tuple(part for error in errors for part in error.parts)
+        if len(parts) == 1:
+            return parts[0]
+        whole = cls("\n".join([f"{len(parts)} problems:", *(str(part) for part in parts)]))
+        whole.parts = parts
+        return whole
 
 
 class OutputError(SnapshotError):

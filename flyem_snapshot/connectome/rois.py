@@ -6,7 +6,8 @@ Works on the distinct combinations of those columns, so its cost does not depend
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from flyem_snapshot.config.formula import NameTemplate, check_roi_name
-from flyem_snapshot.errors import DataError
+from flyem_snapshot.errors import DataError, Problem
 from flyem_snapshot.tables.rois import UNSPECIFIED, AssignedSet, RoiAssignment, RoiSet
 
 logger = logging.getLogger(__name__)
@@ -23,23 +24,57 @@ Column = Sequence[Any]
 """One value a combination, in order of first appearance in the data."""
 
 
-def source_columns(sets: Sequence[RoiSet], available: Sequence[str], file: Path) -> list[str]:
-    """The columns of a point table that its roi-sets are read from; DataError if a set has none of its own."""
-    columns = []
+def source_columns(sets: Sequence[RoiSet], available: Sequence[str]) -> list[str]:
+    """The columns of a point table that its roi-sets are read from."""
+    columns = [name for s in sets if s.source == "point-table" for name in (s.name, s.label_column)]
+    return [name for name in columns if name in available]
+
+
+def source_faults(sets: Sequence[RoiSet], available: Sequence[str], file: Path) -> Iterator[DataError]:
+    """The roi-sets that do not find what they are read from among the columns of a point table."""
     for roi_set in sets:
         if roi_set.source != "point-table":
             continue
-        present = [name for name in (roi_set.name, roi_set.label_column) if name in available]
         needed = [roi_set.label_column] if roi_set.template else [roi_set.name, roi_set.label_column]
-        if not set(needed) & set(present):
-            raise DataError(
+        if not set(needed) & set(available):
+            yield DataError(
                 f"roi-set '{roi_set.name}' is read from the point table, which has no column "
                 + " or ".join(f"'{name}'" for name in needed),
                 file=file,
                 hint=f"name the roi-set like the column that holds it; the columns are: {', '.join(available)}",
             )
-        columns += present
-    return columns
+        elif roi_set.ids is None and roi_set.template is None and roi_set.name not in available:
+            yield DataError(
+                f"roi-set '{roi_set.name}' has labels but no names",
+                file=file,
+                column=roi_set.label_column,
+                hint=f"give names and labels in inputs.rois.roi-sets.{roi_set.name}.rois",
+            )
+
+
+def definition_problems(sets: Sequence[RoiSet]) -> Iterator[Problem]:
+    """What is certain to go wrong between roi-sets of one table, whatever its rows; paths begin with a set's name."""
+    listed = {s.name: [s.renames.get(roi, roi) for roi in s.ids if roi != UNSPECIFIED] for s in sets if s.ids}
+    for roi, first, second in _shared_names(listed):
+        yield Problem((second, "rois", roi), f"the ROI '{roi}' is in two roi-sets, '{first}' and '{second}'", _RENAME)
+    for roi_set in sets:
+        known = listed.get(roi_set.union_source or "")
+        for union, subs in (roi_set.unions or {}).items():
+            if known and (missing := [sub for sub in subs if sub not in known]):
+                problem = f"'{roi_set.union_source}' does not list {_quoted(missing)}"
+                yield Problem((roi_set.name, "rois", union), problem, hint=f"it lists: {', '.join(known)}")
+        known = listed.get(roi_set.parent or "")
+        for index, roi in enumerate(roi_set.parent_rois):
+            if known and roi not in known:
+                problem = f"'{roi_set.parent}' does not list '{roi}'"
+                yield Problem((roi_set.name, "parent-rois", index), problem, hint=f"it lists: {', '.join(known)}")
+
+
+_RENAME = "rename it in one of them, with rename-rois"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def assign(
@@ -57,16 +92,17 @@ def assign(
         roi_set = by_name[name]
         if roi_set.source == "unions-of-subrois":
             names[name], ids[name] = _unions(
-                roi_set, names, ids, listed=by_name[roi_set.union_source or ""].ids is not None
+                roi_set, names, ids, file, listed=by_name[roi_set.union_source or ""].ids is not None
             )
         else:
             names[name], ids[name] = _from_columns(roi_set, combos, file)
-        names[name], ids[name] = _renamed(roi_set, names[name], ids[name])
+        names[name], ids[name] = _renamed(roi_set, names[name], ids[name], file)
         for roi in ids[name]:
             _check_name(roi, name, file)
     for name in _dependency_order(sets, "parent"):
         _inherit(by_name[name], names, ids)
-    _refuse_shared_names(sets, ids)
+    for roi, first, second in _shared_names({roi_set.name: ids[roi_set.name] for roi_set in sets}):
+        raise DataError(f"the ROI '{roi}' is in two roi-sets, '{first}' and '{second}'", file=file, hint=_RENAME)
     return RoiAssignment(tuple(_assigned(s.name, names[s.name], ids[s.name], order) for s in sets))
 
 
@@ -86,21 +122,15 @@ def _from_columns(roi_set: RoiSet, combos: Mapping[str, Column], file: Path) -> 
     names = None if given_names is None else [UNSPECIFIED if name is None else str(name) for name in given_names]
     labels = None if given_labels is None else [_label(label, roi_set, file) for label in given_labels]
     if roi_set.template is not None:
-        assert labels is not None  # source_columns() saw to that
+        assert labels is not None  # source_faults() saw to that
         ids = _ids_from_template(roi_set, labels, file)
     elif roi_set.ids is not None:
         ids = {UNSPECIFIED: 0} | dict(roi_set.ids)
     elif labels is not None and names is not None:
         ids = _ids_from_both(roi_set, names, labels, file)
-    elif names is not None:
-        return names, _ids_from_names(names)
     else:
-        raise DataError(
-            f"roi-set '{roi_set.name}' has labels but no names",
-            file=file,
-            column=roi_set.label_column,
-            hint=f"give names and labels in inputs.rois.roi-sets.{roi_set.name}.rois",
-        )
+        assert names is not None  # source_faults() saw to that
+        return names, _ids_from_names(names)
     return _checked(roi_set, names, labels, ids, file)
 
 
@@ -148,7 +178,11 @@ def _label(value: Any, roi_set: RoiSet, file: Path) -> int:
         return 0
     if not isinstance(value, int) or value < 0:
         raise DataError(
-            "an ROI label must be a whole number from 0", file=file, column=roi_set.label_column, examples=[value]
+            "an ROI label must be a whole number from 0",
+            file=file,
+            column=roi_set.label_column,
+            examples=[value],
+            hint="write label 0 for points in no ROI",
         )
     return value
 
@@ -176,6 +210,7 @@ def _ids_from_template(roi_set: RoiSet, labels: list[int], file: Path) -> dict[s
                 f"the name template of roi-set '{roi_set.name}' gives {ids[name]} and {label} one name, '{name}'",
                 file=file,
                 column=roi_set.label_column,
+                hint=f"mend the template inputs.rois.roi-sets.{roi_set.name}.rois, so that each label has its own name",
             )
         ids[name] = label
     return ids
@@ -198,7 +233,7 @@ def _ids_from_both(roi_set: RoiSet, names: list[str], labels: list[int], file: P
 
 
 def _unions(
-    roi_set: RoiSet, names: Mapping[str, list[str]], ids: Mapping[str, dict[str, int]], *, listed: bool
+    roi_set: RoiSet, names: Mapping[str, list[str]], ids: Mapping[str, dict[str, int]], file: Path, *, listed: bool
 ) -> tuple[list[str], dict[str, int]]:
     """Merge ROIs of another set; what belongs to no union is `<unspecified>`; unions that do not occur vanish."""
     assert roi_set.unions is not None
@@ -209,6 +244,7 @@ def _unions(
         if listed:
             raise DataError(
                 f"roi-set '{roi_set.name}' unites ROIs that '{roi_set.union_source}' does not list",
+                file=file,
                 examples=missing,
                 hint=f"'{roi_set.union_source}' lists: {', '.join(name for name in source_ids if name != UNSPECIFIED)}",
             )
@@ -218,13 +254,17 @@ def _unions(
     return merged, _ids_from_names(merged)
 
 
-def _renamed(roi_set: RoiSet, names: list[str], ids: dict[str, int]) -> tuple[list[str], dict[str, int]]:
+def _renamed(roi_set: RoiSet, names: list[str], ids: dict[str, int], file: Path) -> tuple[list[str], dict[str, int]]:
     """Apply the set's renames to names and id map."""
     renames = roi_set.renames
     renamed = {renames.get(name, name): label for name, label in ids.items()}
     if len(renamed) != len(ids):
+        twice = [new for new, count in Counter(renames.get(name, name) for name in ids).items() if count > 1]
         raise DataError(
             f"the renames of roi-set '{roi_set.name}' give two ROIs one name",
+            file=file,
+            column=roi_set.name,
+            examples=twice,
             hint="to merge ROIs, define a roi-set with source: unions-of-subrois",
         )
     return [renames.get(name, name) for name in names], renamed
@@ -244,6 +284,8 @@ def _inherit(roi_set: RoiSet, names: dict[str, list[str]], ids: dict[str, dict[s
         return
     own, own_ids = names[roi_set.name], ids[roi_set.name]
     parents = set(roi_set.parent_rois)
+    if absent := [roi for roi in roi_set.parent_rois if roi not in ids[roi_set.parent]]:
+        logger.warning("roi-set '%s' inherits from ROIs in which no point lies: %s", roi_set.name, ", ".join(absent))
     for position, (child, parent) in enumerate(zip(own, names[roi_set.parent], strict=True)):
         if child == UNSPECIFIED and parent in parents:
             roi = inherited_name(parent)
@@ -253,16 +295,13 @@ def _inherit(roi_set: RoiSet, names: dict[str, list[str]], ids: dict[str, dict[s
         own_ids.pop(UNSPECIFIED, None)
 
 
-def _refuse_shared_names(sets: Sequence[RoiSet], ids: Mapping[str, Mapping[str, int]]) -> None:
-    """An ROI name may belong to one roi-set only: names are flags of one namespace in every output."""
+def _shared_names(names: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str, str]]:
+    """ROI names, by roi-set, that two sets have: names are flags of one namespace in every output."""
     owner: dict[str, str] = {}
-    for roi_set in sets:
-        for roi in ids[roi_set.name]:
-            if roi != UNSPECIFIED and owner.setdefault(roi, roi_set.name) != roi_set.name:
-                raise DataError(
-                    f"the ROI '{roi}' is in two roi-sets, '{owner[roi]}' and '{roi_set.name}'",
-                    hint=f"rename one of them with inputs.rois.roi-sets.{roi_set.name}.rename-rois",
-                )
+    for roi_set, rois in names.items():
+        for roi in rois:
+            if roi != UNSPECIFIED and owner.setdefault(roi, roi_set) != roi_set:
+                yield roi, owner[roi], roi_set
 
 
 def _check_name(roi: str, roi_set: str, file: Path) -> None:

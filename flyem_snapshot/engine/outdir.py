@@ -73,10 +73,13 @@ def output_errors(root: Path) -> Iterator[None]:
                 f"no space left for {error.filename or root}: {error.strerror}",
                 hint="free some space, or set job-settings.output-dir, and run again: finished stages are kept",
             ) from error
-        if isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError)) or error.errno == errno.EROFS:
+        if (
+            isinstance(error, (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError))
+            or error.errno == errno.EROFS
+        ):
             raise OutputError(
                 f"cannot write {error.filename or root}: {error.strerror}",
-                hint="choose another job-settings.output-dir or mend the permissions",
+                hint="choose another job-settings.output-dir (or scratch-dir) or mend the permissions",
             ) from error
         raise
 

@@ -50,7 +50,12 @@ class Engine:
         )
         self.connection.execute("SET preserve_insertion_order = true")
         self.connection.execute("SET enable_progress_bar = false")
-        pa.set_cpu_count(limits.threads)
+        self.use_threads(limits.threads)
+
+    def use_threads(self, threads: int) -> None:
+        """Use so many threads from now on."""
+        self.execute(f"SET threads = {threads}")
+        pa.set_cpu_count(threads)
 
     def close(self) -> None:
         """End the session and remove what it spilled."""

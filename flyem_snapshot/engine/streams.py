@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flyem_snapshot.log import progress
+
 T = TypeVar("T")
 Codes = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -101,6 +103,14 @@ def dictionary_array(codes: np.ndarray[Any, Any], values: list[str], *, ordered:
     return pa.DictionaryArray.from_arrays(indices.cast(index_type), pa.array(values, pa.string()), ordered=ordered)
 
 
+def signed_category(kind: pa.DataType) -> pa.DataType:
+    """The type under which a category column is written: DuckDB counts its codes unsigned, which pandas cannot read."""
+    if not isinstance(kind, pa.DictionaryType) or pa.types.is_signed_integer(kind.index_type):
+        return kind
+    wider = {8: pa.int16(), 16: pa.int32(), 32: pa.int64()}[kind.index_type.bit_width]
+    return pa.dictionary(wider, kind.value_type, ordered=kind.ordered)
+
+
 class Rechunker:
     """Cuts a stream into batches of exactly `rows` rows (the last may be shorter), so equal data gives equal bytes."""
 
@@ -112,10 +122,9 @@ class Rechunker:
     def push(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Take a batch; yield those that are now complete."""
         while batch.num_rows:
-            piece = batch.slice(0, self.rows - self._count)
+            piece, batch = _cut(batch, self.rows - self._count)
             self._pending.append(piece)
             self._count += piece.num_rows
-            batch = batch.slice(piece.num_rows)
             if self._count == self.rows:
                 yield from self.flush()
 
@@ -130,6 +139,18 @@ class Rechunker:
         if self._pending:
             yield self._pending[0] if len(self._pending) == 1 else pa.concat_batches(self._pending)
         self._pending, self._count = [], 0
+
+
+def _cut(batch: pa.RecordBatch, rows: int) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """At most `rows` first rows, and the rest.
+
+    A slice at the front shares all of its batch's buffers, and files would store what lies beyond its end; so it is
+    copied.
+    """
+    piece = batch.slice(0, rows)
+    if piece.num_rows < batch.num_rows:
+        piece = pa.concat_batches([piece, piece.slice(0, 0)])
+    return piece, batch.slice(piece.num_rows)
 
 
 class FeatherWriter:
@@ -177,6 +198,14 @@ def in_step(left: Iterable[pa.RecordBatch], right: Iterable[pa.RecordBatch]) -> 
     for one, other in pairs:
         names = [*one.schema.names, *other.schema.names]
         yield pa.record_batch([*one.columns, *other.columns], names=names)
+
+
+def tracked(batches: Iterable[pa.RecordBatch], what: str, total: int | None = None) -> Iterator[pa.RecordBatch]:
+    """The same batches; the user sees how far their consumer has come."""
+    with progress(what, total) as advance:
+        for batch in batches:
+            yield batch
+            advance(batch.num_rows)
 
 
 class _Producer(Thread):

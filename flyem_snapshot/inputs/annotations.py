@@ -6,19 +6,24 @@ import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flyem_snapshot.connectome.status import as_status_category
-from flyem_snapshot.errors import DataError, SettingError
+from flyem_snapshot.errors import DataError, SettingError, SnapshotError
 from flyem_snapshot.inputs.annotations_settings import PREDICTION_COLUMNS, AnnotationsSettings, ReplaceValues
-from flyem_snapshot.sources.files import read_small_table
+from flyem_snapshot.sources.checks import faults_of
+from flyem_snapshot.sources.files import open_header, read_small_table
 from flyem_snapshot.stage import Context, Stage
-from flyem_snapshot.tables.bodies import BodyAnnotations, frame_from_arrow, unique_bodies
+from flyem_snapshot.tables.bodies import BodyAnnotations, frame_from_arrow, require_numbers, unique_bodies
 
 logger = logging.getLogger(__name__)
 
+_RENAMES = "rename-annotation-columns"
 Replacement = str | int | float | bool | None
 
 
@@ -32,8 +37,7 @@ def load_annotations(config: AnnotationsSettings, ctx: Context) -> BodyAnnotatio
         logger.info("no body-annotations-table: no body is annotated")
         return None
     table = read_small_table(path)
-    if "body" not in table.column_names:
-        raise DataError("there is no column 'body'", file=path, hint=_nearest("body", table.column_names))
+    _require_body(path, table.schema)
     bodies = unique_bodies(table["body"], file=path)
     columns = {name: _usual_type(table[name]) for name in table.column_names if name != "body"}
 
@@ -50,6 +54,29 @@ def load_annotations(config: AnnotationsSettings, ctx: Context) -> BodyAnnotatio
     with_status = f"{frame['status'].notna().sum():,}"
     logger.info("%s annotated bodies, %d columns; %s have a status", f"{len(frame):,}", len(columns), with_status)
     return BodyAnnotations.keep(ctx, frame)
+
+
+def check_annotations(config: AnnotationsSettings, whole: Any) -> list[SnapshotError]:
+    """What the header of the table lacks, and replacements and new names that do not fit its columns."""
+    path = config.body_annotations_table
+    if path is None:
+        return []
+    try:
+        schema, _ = open_header(path)
+    except DataError as error:
+        return [error]
+    names = [name for name in schema.names if name != "body"]
+    faults = faults_of(lambda: _require_body(path, schema))
+    for number, item in enumerate(config.replace_values):
+        faults += faults_of(partial(_require_columns, names, item, number))
+        names = list(dict.fromkeys([*names, item.target_column or item.source_column]))
+    return faults + faults_of(lambda: _new_names(names, config.rename_annotation_columns))
+
+
+def _require_body(path: Path, schema: pa.Schema) -> None:
+    if "body" not in schema.names:
+        raise DataError("there is no column 'body'", file=path, hint=_nearest("body", schema.names))
+    require_numbers(schema.field("body").type, file=path, column="body")
 
 
 def _usual_type(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -84,16 +111,7 @@ def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _replaced(columns: Mapping[str, pa.ChunkedArray], item: ReplaceValues, number: int) -> pa.ChunkedArray:
     """A copy of the source column with the listed values replaced, of the same type (a category becomes plain)."""
-    if item.target_column == "body":
-        raise SettingError(
-            ("replace-values", number, "target-column"), "'body' is the id of the body, not an annotation"
-        )
-    if item.source_column not in columns:
-        raise SettingError(
-            ("replace-values", number, "source-column"),
-            f"there is no annotation column '{item.source_column}'",
-            hint=_nearest(item.source_column, columns),
-        )
+    _require_columns(columns, item, number)
     if not item.replacements:
         return columns[item.source_column]
     source = _plain(columns[item.source_column])
@@ -109,6 +127,21 @@ def _replaced(columns: Mapping[str, pa.ChunkedArray], item: ReplaceValues, numbe
     target = item.target_column or item.source_column
     logger.info("%s: replaced %s values of %s", target, f"{len(places) - places.null_count:,}", item.source_column)
     return changed
+
+
+def _require_columns(columns: Iterable[str], item: ReplaceValues, number: int) -> None:
+    if item.target_column == "body":
+        raise SettingError(
+            ("replace-values", number, "target-column"),
+            "'body' is the id of the body, not an annotation",
+            hint="name another column",
+        )
+    if item.source_column not in columns:
+        raise SettingError(
+            ("replace-values", number, "source-column"),
+            f"there is no annotation column '{item.source_column}'",
+            hint=_nearest(item.source_column, columns),
+        )
 
 
 @contextmanager
@@ -140,23 +173,29 @@ def _written_value(value: Replacement, kind: pa.DataType) -> pa.Scalar:
 
 def _renamed(columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str]) -> dict[str, pa.ChunkedArray]:
     """The columns under their new names, in their order; those with an empty new name are left out."""
-    section = "rename-annotation-columns"
-    for old, new in names.items():
-        if "body" in (old, new):
-            raise SettingError((section, old), "'body' is the id of the body: nothing can be renamed from or to it")
     absent = [old for old in names if old not in columns and old not in PREDICTION_COLUMNS]
     if absent:
-        logger.warning("%s: there is no column %s", section, ", ".join(f"'{name}'" for name in absent))
-    renamed: dict[str, pa.ChunkedArray] = {}
+        logger.warning("%s: there is no column %s", _RENAMES, ", ".join(f"'{name}'" for name in absent))
+    return {new: columns[old] for new, old in _new_names(columns, names).items()}
+
+
+def _new_names(columns: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Old names by new ones, in the order of the columns, without those that are dropped."""
+    for old, new in names.items():
+        if "body" in (old, new):
+            raise SettingError(
+                (_RENAMES, old), "'body' is the id of the body: nothing can be renamed from or to it", hint="remove it"
+            )
     origin: dict[str, str] = {}
-    for old, values in columns.items():
+    for old in columns:
         new = names.get(old, old)
-        if new in renamed:
+        if new in origin:
             culprit = old if old in names else origin[new]
-            raise SettingError((section, culprit), f"two columns would be called '{new}': '{origin[new]}' and '{old}'")
+            problem = f"two columns would be called '{new}': '{origin[new]}' and '{old}'"
+            raise SettingError((_RENAMES, culprit), problem, hint="choose another name, or drop one of them: {old: ''}")
         if new:
-            renamed[new], origin[new] = values, old
-    return renamed
+            origin[new] = old
+    return origin
 
 
 def _nearest(name: str, columns: Iterable[str]) -> str:
@@ -166,5 +205,5 @@ def _nearest(name: str, columns: Iterable[str]) -> str:
 
 
 STAGE = Stage(
-    name="annotations", room="inputs", config=AnnotationsSettings, run=load_annotations, produces=BodyAnnotations
+    "annotations", "inputs", AnnotationsSettings, load_annotations, produces=BodyAnnotations, check=check_annotations
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,21 +15,21 @@ import pyarrow.compute as pc
 from flyem_snapshot.connectome.rois import assign
 from flyem_snapshot.engine.session import Engine
 from flyem_snapshot.engine.sql import identifier, literal
-from flyem_snapshot.engine.streams import FirstSeen, write_parquet
-from flyem_snapshot.errors import DataError
+from flyem_snapshot.engine.streams import FirstSeen, tracked, write_parquet
+from flyem_snapshot.errors import DataError, SnapshotError
 from flyem_snapshot.inputs.elements_settings import ElementsSettings, ElementTable
 from flyem_snapshot.sources.bigtables import BigTable
-from flyem_snapshot.sources.checks import Rules, require_integers
-from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable
+from flyem_snapshot.sources.checks import Kind, Rules, faults_of
+from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable, known_sets
 from flyem_snapshot.stage import Context, Stage
 from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.tables.elements import Elements, ElementSet, distances_file, points_file
-from flyem_snapshot.tables.rois import COMBO, RoiAssignment, RoiSets
+from flyem_snapshot.tables.rois import COMBO, RoiAssignment, RoiSet, RoiSets
 from flyem_snapshot.tables.synapses import POINTS, Synapses
 
 logger = logging.getLogger(__name__)
 
-_ENDS = ("source", "target")
+_ENDS = {end: [f"{end}_{axis}" for axis in AXES] for end in ("source", "target")}
 
 
 def load_elements(config: ElementsSettings, ctx: Context, *, rois: RoiSets | None, synapses: Synapses) -> Elements:
@@ -52,15 +54,38 @@ def load_elements(config: ElementsSettings, ctx: Context, *, rois: RoiSets | Non
     return elements
 
 
+def check_elements(config: ElementsSettings, whole: Any) -> list[SnapshotError]:
+    """What the headers of the element and distance tables lack."""
+    attempts: list[Callable[[], object]] = []
+    for name, settings in config.tables.items():
+        if settings.point_table is not None:
+            sets = known_sets(whole.inputs.rois, settings.roi_set_names)
+            attempts.append(partial(_open_points, name, settings, settings.point_table, sets))
+        if settings.distance_table is not None:
+            attempts.append(partial(_open_distances, settings.distance_table))
+    return faults_of(*attempts)
+
+
+def _open_points(name: str, settings: ElementTable, path: Path, sets: tuple[RoiSet, ...]) -> PointTable:
+    needed = {"body": "the neuron the element is on"}
+    if settings.type is None:
+        needed["type"] = f"what the element is; or set inputs.elements.{name}.type"
+    return PointTable(path, sets, needed, {})
+
+
+def _open_distances(path: Path) -> BigTable:
+    table = BigTable.open(path)
+    coordinates = {column: f"a coordinate of the {end}" for end, columns in _ENDS.items() for column in columns}
+    table.require(coordinates, {**dict.fromkeys(coordinates, Kind.INTEGER), "distance": Kind.NUMBER})
+    return table
+
+
 def _load_points(
     name: str, settings: ElementTable, ctx: Context, relative: str, rois: RoiSets
 ) -> tuple[RoiAssignment, int]:
     """Check and write one element table; returns its ROIs and its number of rows."""
     assert settings.point_table is not None
-    table = PointTable(settings.point_table, rois.named(settings.roi_set_names))
-    table.file.require({"body": "the neuron the element is on"})
-    if settings.type is None:
-        table.file.require({"type": f"what the element is; or set inputs.elements.{name}.type"})
+    table = _open_points(name, settings, settings.point_table, rois.named(settings.roi_set_names))
     rules, first_seen = Rules(table.path), FirstSeen()
     roi_columns = {column for s in table.sets for column in (s.name, s.label_column)}
     given = [column for column in table.file.schema.names if column not in roi_columns]
@@ -83,7 +108,7 @@ def _load_points(
             yield pa.record_batch(columns, schema=schema).filter(pa.array(keep))
 
     with ctx.out.create(relative) as path:
-        rows = write_parquet(path, schema, batches())
+        rows = write_parquet(path, schema, tracked(batches(), f"reading elements '{name}'", table.file.rows))
         rules.verdict()
     ctx.out.set_rows(relative, rows)
     ctx.exclusions.add(f"elements '{name}'", "on body 0", (table.file.rows or rules.first_row) - rows)
@@ -124,10 +149,7 @@ def _types(batch: PointBatch, settings: ElementTable, rules: Rules) -> pa.Array:
 
 def _load_distances(file: Path, ctx: Context, relative: str) -> int:
     """Check and write one distance table with the ids of both ends; returns its number of rows."""
-    table = BigTable.open(file)
-    ends = {end: [f"{end}_{axis}" for axis in AXES] for end in _ENDS}
-    table.require({column: f"a coordinate of the {end}" for end, columns in ends.items() for column in columns})
-    require_integers(file, table.schema, [column for columns in ends.values() for column in columns])
+    table = _open_distances(file)
     if "distance" not in table.schema.names:
         logger.warning("%s: there is no column 'distance'; the pairs are kept without it", file)
     given = [name for name in table.schema.names if name not in ("source_id", "target_id")]
@@ -139,12 +161,12 @@ def _load_distances(file: Path, ctx: Context, relative: str) -> int:
         row = 0
         for batch in table.batches(given):
             rules.first_row = row
-            ids = [_end_ids(batch, columns, rules) for columns in ends.values()]
+            ids = [_end_ids(batch, columns, rules) for columns in _ENDS.values()]
             yield pa.record_batch([*(_plain(batch[name]) for name in given), *ids], schema=schema)
             row += batch.num_rows
 
     with ctx.out.create(relative) as path:
-        rows = write_parquet(path, schema, batches())
+        rows = write_parquet(path, schema, tracked(batches(), f"reading {file.name}", table.rows))
         rules.verdict()
     ctx.out.set_rows(relative, rows)
     return rows
@@ -190,4 +212,4 @@ def _refuse_shared_ids(engine: Engine, elements: Elements, config: ElementsSetti
             )
 
 
-STAGE = Stage("elements", "inputs", ElementsSettings, load_elements, produces=Elements)
+STAGE = Stage("elements", "inputs", ElementsSettings, load_elements, produces=Elements, check=check_elements)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from flyem_snapshot.config.formula import NameTemplate, check_roi_name
 from flyem_snapshot.config.model import Section, setting
-from flyem_snapshot.errors import Problem
+from flyem_snapshot.errors import DataError, Problem
+from flyem_snapshot.tables import rois as tables
 from flyem_snapshot.tables.rois import UNSPECIFIED
 
 MAX_ID = 2**63 - 1
@@ -141,6 +144,39 @@ class RoiSet(Section):
             if "unspecified" in name:
                 yield Problem(("parent-rois", index), f"'{name}' must not contain the word 'unspecified'")
 
+    def defined(self, name: str) -> tables.RoiSet:
+        """The set called `name` as the tables are given it.
+
+        A JSON file is read, and its content held to the rules that bind the settings; DataError if it breaks one.
+        """
+        entry = self._with_content(name)
+        rois, is_union = entry.rois, entry.source == "unions-of-subrois"
+        by_name: dict[str, Any] = dict(rois) if isinstance(rois, Mapping) else {}
+        if isinstance(rois, tuple):
+            by_name = {roi: number for number, roi in enumerate(rois, start=1)}
+        return tables.RoiSet(
+            name=name,
+            source="unions-of-subrois" if is_union else "point-table",
+            ids=by_name if by_name and not is_union else None,
+            template=rois if isinstance(rois, str) and rois else None,
+            unions={union: tuple(subs) for union, subs in by_name.items()} if is_union else None,
+            union_source=entry.union_source_roiset,
+            renames=dict(entry.rename_rois),
+            parent=entry.parent_roiset,
+            parent_rois=entry.parent_rois,
+        )
+
+    def _with_content(self, name: str) -> RoiSet:
+        """The same settings with the content of the JSON file, if one is named, written out."""
+        if not (isinstance(self.rois, str) and self.rois.endswith(".json")):
+            return self
+        file = Path(self.rois)
+        entry = self.model_copy(update={"rois": _json_content(file)})
+        problems = [DataError(f"roi-set '{name}': {p.message}", file=file, hint=p.hint) for p in entry.problems()]
+        if problems:
+            raise DataError.all_of(problems)
+        return entry
+
 
 class RoisSettings(Section):
     """Regions of interest, in sets: each set is a layer of regions that do not overlap, and a column of the tables."""
@@ -157,6 +193,18 @@ class RoisSettings(Section):
         affects_result=False,
         doc="Number of CPUs to use for the ROI sets.",
     )
+
+    def defined(self) -> tables.RoiSets:
+        """All sets as the tables are given them, in the settings' order; one DataError for all faulty JSON files."""
+        sets, errors = [], []
+        for name, entry in self.roi_sets.items():
+            try:
+                sets.append(entry.defined(name))
+            except DataError as error:
+                errors.append(error)
+        if errors:
+            raise DataError.all_of(errors)
+        return tables.RoiSets(tuple(sets))
 
     def problems(self) -> Iterator[Problem]:
         """The sets' own names are usable, and neither inheritance nor unions go in a circle."""
@@ -175,6 +223,40 @@ class RoisSettings(Section):
             circle = list(reversed(error.args[1]))
             first = min(set(circle), key=list(self.roi_sets).index)
             yield Problem(("roi-sets", first, key), f"goes in a circle: {' -> '.join(circle)}")
+
+
+def _json_content(file: Path) -> tuple[str, ...] | dict[str, Any]:
+    """A list of names, or a mapping of names to ids or to lists of names; anything else is a DataError."""
+    form = "write a JSON list of names, or {name: id}, or for unions {union: [ROI, ROI, ...]}"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
+    except RecursionError as error:
+        raise DataError("is nested too deeply", file=file, hint=form) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {error}", file=file, hint=form) from error
+    if isinstance(content, list):
+        odd = [repr(entry) for entry in content if not isinstance(entry, str)]
+    elif isinstance(content, dict):
+        odd = [f"{name!r}: {value!r}" for name, value in content.items() if not _is_id_or_names(value)]
+    else:
+        raise DataError("holds neither a list nor a mapping", file=file, hint=form)
+    if odd:
+        raise DataError("holds entries of another kind", file=file, examples=odd, hint=form)
+    return tuple(content) if isinstance(content, list) else content
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"'{twice}' is listed twice")
+    return content
+
+
+def _is_id_or_names(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(name, str) for name in value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _set_name_problems(name: str, lowered: dict[str, str]) -> Iterator[Problem]:

@@ -17,11 +17,12 @@ from flyem_snapshot.connectome.restrict import partners_inside, points_reference
 from flyem_snapshot.connectome.status import SIGNIFICANT, TRACED
 from flyem_snapshot.connectome.weights import COMPARTMENT_WEIGHTS, connection_weights
 from flyem_snapshot.engine.session import parquet
-from flyem_snapshot.engine.streams import FeatherWriter, in_background, write_feather
-from flyem_snapshot.errors import DataError
+from flyem_snapshot.engine.streams import FeatherWriter, in_background, signed_category, tracked, write_feather
+from flyem_snapshot.errors import DataError, SettingError
 from flyem_snapshot.outputs.body_stats import write_body_stats
 from flyem_snapshot.outputs.flat_connectome_settings import FlatConnectomeSettings
-from flyem_snapshot.sources.objects import upload
+from flyem_snapshot.sources.checks import faults_of
+from flyem_snapshot.sources.objects import require_store, upload
 from flyem_snapshot.stage import Context, Stage
 from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.tables.bodies import BodyAnnotations
@@ -112,6 +113,19 @@ def export_flat_connectome(
         upload(ctx.out, f"{FOLDER}/", config.gcs_bucket_dir, ctx.tag, project=config.gcp_project)
 
 
+def check_flat_connectome(config: FlatConnectomeSettings, whole: Any) -> list[SettingError]:
+    """A store that cannot be reached for want of a library, and compartments that nothing provides."""
+    faults = []
+    if bucket := config.gcs_bucket_dir:
+        unreachable = faults_of(lambda: require_store(bucket))
+        faults += [SettingError("gcs-bucket-dir", error.message, hint=error.hint) for error in unreachable]
+    column = whole.inputs.synapses.compartment_column
+    if config.compartment_column not in (None, column):
+        problem = f"is '{config.compartment_column}', but inputs.synapses.compartment-column is {column or 'not set'}"
+        faults.append(SettingError("compartment-column", problem, hint="write the same name in both, or only there"))
+    return faults
+
+
 def _restrict(export: _Export) -> tuple[str, str]:
     """Define the views of the connectome inside the roi-set; returns their names."""
     engine, roi_set = export.ctx.engine, export.synapses.rois[export.config.restrict_connectivity_to_roiset or ""]
@@ -144,16 +158,18 @@ def _write_points(export: _Export, condition: str) -> None:
         )
     with export.ctx.engine.stream(statement) as stream:
         roi_fields = [f for s in sets for f in (_name_field(s), pa.field(f"{s.name}_label", s.label_type))]
-        fields = [*(stream.schema.field(n) for n in names), *roi_fields, stream.schema.field("point_id")]
+        own = {field.name: field.with_type(signed_category(field.type)) for field in stream.schema}
+        fields = [*(own[name] for name in names), *roi_fields, own["point_id"]]
 
         def batches() -> Iterator[pa.RecordBatch]:
             for batch in stream:
                 combos = batch[COMBO].to_numpy()
                 rois = [array for s in sets for array in (s.name_array(combos), s.label_array(combos))]
-                arrays = [*(batch[n] for n in names), *rois, batch["point_id"]]
+                arrays = [*(batch[name].cast(own[name].type) for name in names), *rois, batch["point_id"]]
                 yield pa.record_batch(arrays, schema=pa.schema(fields))
 
-        export.write(export.file("syn-points"), _with_index(pa.schema(fields), "point_id"), batches())
+        shown = tracked(batches(), "writing points", export.synapses.num_points)
+        export.write(export.file("syn-points"), _with_index(pa.schema(fields), "point_id"), shown)
 
 
 def _name_field(roi_set: AssignedSet, suffix: str = "") -> pa.Field:
@@ -178,7 +194,8 @@ def _write_partners(export: _Export, partners: str) -> None:
             fields += [pa.field(f"{axis}_{side}", pa.int32()) for axis in "xyz"]
             fields += [stream.schema.field(f"body_{side}"), stream.schema.field(f"conf_{side}")]
         fields += [_name_field(export.roi_set, "_post")] if export.roi_set else []
-        schema = pa.schema([*fields, *(stream.schema.field(name) for name in compartments)])
+        category = {name: signed_category(stream.schema.field(name).type) for name in compartments}
+        schema = pa.schema([*fields, *category.items()])
 
         def convert(batch: pa.RecordBatch) -> pa.RecordBatch:
             arrays: list[pa.Array] = []
@@ -186,7 +203,9 @@ def _write_partners(export: _Export, partners: str) -> None:
                 arrays += map(pa.array, point_ids.decode(batch[f"{side}_id"].to_numpy()))
                 arrays += [batch[f"body_{side}"], batch[f"conf_{side}"]]
             arrays += [export.roi_set.name_array(batch[COMBO].to_numpy())] if export.roi_set else []
-            return pa.record_batch([*arrays, *(batch[name] for name in compartments)], schema=schema)
+            return pa.record_batch(
+                [*arrays, *(batch[name].cast(kind) for name, kind in category.items())], schema=schema
+            )
 
         _write_levels(export, "syn-partners", schema, map(convert, stream))
 
@@ -235,7 +254,7 @@ def _write_levels(
         for level, relative in files.items():
             path = stack.enter_context(export.ctx.out.create(relative))
             writers[level] = stack.enter_context(FeatherWriter(path, filtered_schema if level else schema))
-        for batch in in_background(batches):
+        for batch in in_background(tracked(batches, f"writing {stem}")):
             writers[""].write(batch)
             if export.levels:
                 reached = export.reached(batch)
@@ -251,4 +270,5 @@ STAGE = Stage(
     FlatConnectomeSettings,
     export_flat_connectome,
     enabled=lambda config: config.export_connectome,
+    check=check_flat_connectome,
 )

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from flyem_snapshot.errors import ConfigError, Problem, SettingError, SnapshotError
+from flyem_snapshot.errors import ConfigError, DataError, Problem, SettingError, SnapshotError
 from flyem_snapshot.log import format_bytes
 from flyem_snapshot.pipeline.job import Job, Unit
+from flyem_snapshot.sources.files import missing_file_hint
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +43,20 @@ def require_sound(job: Job, units: Iterable[Unit]) -> None:
 
 
 def _findings(job: Job, unit: Unit) -> Iterator[Problem | SnapshotError]:
-    unreadable = [Problem(_path(name), why) for name, path in unit.input_files().items() if (why := _unreadable(path))]
-    yield from unreadable
-    if not unreadable and unit.stage.check is not None:
+    unreadable = {}
+    for name, path in unit.input_files().items():
+        if why := _unreadable(path):
+            unreadable[path] = Problem(_path(name), *why)
+    yield from unreadable.values()
+    if unit.stage.check is not None:
         try:
-            yield from unit.stage.check(unit.settings, job.config)
+            found = list(unit.stage.check(unit.settings, job.config))
         except SnapshotError as error:
-            yield error
+            found = [error]
+        for finding in found:
+            parts = finding.parts if isinstance(finding, DataError) else (finding,)
+            # Of a file that is not there, the check can only say so again.
+            yield from (p for p in parts if not (isinstance(p, DataError) and p.file in unreadable))
 
 
 def _placed(job: Job, unit: Unit, finding: Problem | SnapshotError) -> SnapshotError:
@@ -61,15 +69,15 @@ def _path(dotted: str) -> tuple[str | int, ...]:
     return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
 
 
-def _unreadable(path: Path) -> str:
-    """Why a file cannot be read; empty if it can."""
+def _unreadable(path: Path) -> tuple[str, str] | None:
+    """Why a file cannot be read, and a hint; None if it can."""
     if not path.exists():
-        return f"there is no file {path}"
+        return f"there is no file {path}", missing_file_hint(path)
     if not path.is_file():
-        return f"{path} is not a file"
+        return f"{path} is not a file", "name a file"
     if not os.access(path, os.R_OK):
-        return f"there is no permission to read {path}"
-    return ""
+        return f"there is no permission to read {path}", "mend the permissions of it or its directories"
+    return None
 
 
 def warn_of_little_space(job: Job, units: Iterable[Unit]) -> None:

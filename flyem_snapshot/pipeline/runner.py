@@ -66,6 +66,8 @@ def run_job(job: Job) -> None:
     """
     start = time.monotonic()
     with locked(job.root), output_errors(job.root):
+        # What a killed run left, even if there is nothing more to run.
+        shutil.rmtree(_scratch_directory(job), ignore_errors=True)
         remove_partial_files(job.root, [StageCache(job.root, unit.slug) for unit in job.units])
         digests = FileDigests(job.root / DIGEST_MEMORY)
         plan = _plan_with_sound_cache(job, digests)
@@ -139,15 +141,18 @@ def _execute(job: Job, plan: Plan) -> list[Report]:
         return [execution.perform(step) for step in plan.steps]
 
 
-@contextmanager
-def _scratch(job: Job) -> Iterator[Path]:
-    """An empty directory for what need not last; what a killed run left in it is removed first."""
+def _scratch_directory(job: Job) -> Path:
     elsewhere = job.config.job_settings.scratch_dir
     # Two output directories may share a scratch directory, and the same one is found again after a kill.
     name = f"flyem-snapshot-{digest_of(str(job.root))}"
-    scratch = job.root / "cache" / "scratch" if elsewhere is None else elsewhere / name
+    return job.root / "cache" / "scratch" if elsewhere is None else elsewhere / name
+
+
+@contextmanager
+def _scratch(job: Job) -> Iterator[Path]:
+    """An empty directory for what need not last."""
+    scratch = _scratch_directory(job)
     with output_errors(scratch):
-        shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
     try:
         yield scratch
@@ -195,6 +200,9 @@ class _Execution:
             claim, finish = stack.enter_context(StageCache(self.job.root, unit.slug).rewriting(others))
             ctx = self._context(unit, OutputDir(self.job.root, claim))
             reset_peak_rss()
+            # A stage may have a number of its own; those that have none use the job's.
+            processes = getattr(unit.settings, "processes", self.job.config.job_settings.processes)
+            self.engine.use_threads(min(processes, available_cpus()))
             start = time.monotonic()
             table = unit.stage.run(unit.settings, ctx, **{name: self.tables.get(name) for name in unit.stage.needs})
             for path in unit.input_files().values():

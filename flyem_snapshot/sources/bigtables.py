@@ -12,6 +12,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from flyem_snapshot.errors import DataError
+from flyem_snapshot.sources.checks import Kind, header_faults, raise_all
 from flyem_snapshot.sources.files import open_header, sniff_format
 
 _CSV_BLOCK = 1 << 24
@@ -41,15 +42,9 @@ class BigTable:
                 )
         return cls(path, sniff_format(path), schema, rows)
 
-    def require(self, columns: Mapping[str, str]) -> None:
-        """Raise DataError unless every column is there; `columns` maps each name to what it is for."""
-        for name, purpose in columns.items():
-            if name not in self.schema.names:
-                raise DataError(
-                    f"there is no column '{name}' ({purpose})",
-                    file=self.path,
-                    hint=f"its columns are: {', '.join(self.schema.names)}",
-                )
+    def require(self, needed: Mapping[str, str], kinds: Mapping[str, Kind]) -> None:
+        """Raise one DataError for all that `header_faults` finds."""
+        raise_all(header_faults(self.path, self.schema, needed, kinds))
 
     def batches(
         self, columns: Iterable[str], types: Mapping[str, pa.DataType] | None = None

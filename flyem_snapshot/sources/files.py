@@ -125,17 +125,19 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError("there is no such file", file=path, hint=_nearest(path)) from error
+        raise DataError("there is no such file", file=path, hint=missing_file_hint(path)) from error
     except OSError as error:
         raise DataError(
             f"cannot be opened: {error.strerror}", file=path, hint="check the permissions of it and its directories"
         ) from error
     if not head:
         raise DataError("the file is empty (0 bytes)", file=path, hint=_DAMAGED)
+    if any(mark.startswith(head) for mark in (_FEATHER_V2, _FEATHER_V1, _PARQUET) if len(head) < len(mark)):
+        raise DataError(f"is cut off: it has only {len(head)} bytes", file=path, hint=_DAMAGED)
     return head
 
 
-def _nearest(path: Path) -> str:
+def missing_file_hint(path: Path) -> str:
     """What to say about a missing file: the first missing directory, or names that come close."""
     for parent in reversed(path.parents):
         if not parent.is_dir():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flyem_snapshot.connectome.rois import source_columns
+from flyem_snapshot.connectome.rois import source_columns, source_faults
 from flyem_snapshot.engine.streams import Vocabulary
 from flyem_snapshot.errors import DataError
 from flyem_snapshot.sources.bigtables import BigTable
-from flyem_snapshot.sources.checks import Rules, require_integers
+from flyem_snapshot.sources.checks import Kind, Rules, header_faults, raise_all
 from flyem_snapshot.tables import points
-from flyem_snapshot.tables.rois import RoiSet
+from flyem_snapshot.tables.rois import RoiSet, RoiSets
 
 AXES = ("x", "y", "z")
 CSV_TYPES = {
@@ -32,6 +32,9 @@ CSV_TYPES = {
 }
 
 
+_INTEGERS = dict.fromkeys(("point_id", *AXES, "body", "sv"), Kind.INTEGER)
+
+
 @dataclass(frozen=True)
 class PointBatch:
     """One batch of a point table: the raw columns, and what was derived from them (one value a row)."""
@@ -42,28 +45,50 @@ class PointBatch:
     combos: np.ndarray[Any, np.dtype[np.int32]]
 
 
+def known_sets(rois: Any, names: tuple[str, ...] | None) -> tuple[RoiSet, ...]:
+    """The roi-sets of these names from the settings `rois`, for a check of a table that is to hold them.
+
+    None of them if the definitions are faulty: the stage that defines them tells of that.
+    """
+    try:
+        defined: RoiSets = rois.defined()
+    except DataError:
+        return ()
+    return defined.named(names)
+
+
 class PointTable:
     """A file of points.  Reading it twice gives the same combination numbers.
 
-    Raises DataError on opening if it has neither `point_id` nor x, y, z, or if a roi-set finds no column.
+    Raises one DataError on opening for everything that its header lacks: ids (`point_id` or x, y, z), a column for
+    each roi-set, and what `header_faults` finds with the caller's `needed` and `kinds`.
     """
 
-    def __init__(self, path: Path, sets: Sequence[RoiSet]) -> None:
+    def __init__(
+        self, path: Path, sets: Sequence[RoiSet], needed: Mapping[str, str], kinds: Mapping[str, Kind]
+    ) -> None:
         self.file = BigTable.open(path)
         self.sets = sets
         names = self.file.schema.names
         self.has_ids = "point_id" in names
         self.has_coordinates = set(AXES) <= set(names)
-        if not (self.has_ids or self.has_coordinates):
-            raise DataError(
-                "there is neither a column 'point_id' nor columns 'x', 'y', 'z'",
-                file=path,
-                hint=f"its columns are: {', '.join(names)}",
-            )
-        require_integers(path, self.file.schema, ["point_id", *AXES, "body", "sv"])
-        self.roi_columns = source_columns(sets, names, path)
+        raise_all(self._faults(needed, kinds))
+        self.roi_columns = source_columns(sets, names)
         self._values = {name: Vocabulary() for name in self.roi_columns}
         self._pairs = [Vocabulary() for _ in self.roi_columns]
+
+    def _faults(self, needed: Mapping[str, str], kinds: Mapping[str, Kind]) -> Iterator[DataError]:
+        names = self.file.schema.names
+        if not (self.has_ids or self.has_coordinates):
+            yield DataError(
+                "there is neither a column 'point_id' nor columns 'x', 'y', 'z'",
+                file=self.path,
+                hint=f"its columns are: {', '.join(names)}",
+            )
+        from_table = [s for s in self.sets if s.source == "point-table"]
+        of_rois = {s.name: Kind.TEXT for s in from_table} | {s.label_column: Kind.LABEL for s in from_table}
+        yield from header_faults(self.path, self.file.schema, needed, {**of_rois, **_INTEGERS, **kinds})
+        yield from source_faults(self.sets, names, self.path)
 
     @property
     def path(self) -> Path:
@@ -86,6 +111,7 @@ class PointTable:
 
     def _ids(self, raw: pa.RecordBatch, rules: Rules) -> points.Ids:
         ids = encoded = None
+        inside = np.ones(raw.num_rows, bool)
         if self.has_coordinates:
             xyz = {axis: rules.integers(axis, raw[axis]) for axis in AXES}
             for axis, values in xyz.items():
@@ -93,6 +119,7 @@ class PointTable:
                 rules.refuse(
                     axis, f"is outside {points.RANGE}", outside, values, "point ids have 21 bits for each coordinate"
                 )
+                inside &= ~outside
             encoded = points.encode(xyz["x"], xyz["y"], xyz["z"])
         if self.has_ids:
             signed = rules.integers("point_id", raw["point_id"])
@@ -102,7 +129,7 @@ class PointTable:
                 rules.refuse(
                     "point_id",
                     "does not belong to the coordinates beside it",
-                    ids != encoded,
+                    (ids != encoded) & inside,
                     ids,
                     "an id is z << 42 | y << 21 | x; drop the column to have it computed",
                 )

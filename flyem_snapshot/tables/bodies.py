@@ -133,25 +133,42 @@ def whole_numbers(values: pa.ChunkedArray, *, file: Path, column: str) -> Int64A
     Raises DataError for text and other types, nulls, fractions, floats too large to be exact, negative numbers and
     numbers beyond int64, with the number of rows and the first three.
     """
+    require_numbers(values.type, file=file, column=column)
     kind = values.type
     numbers: Int64Array
     if pa.types.is_floating(kind) or pa.types.is_null(kind):
         floats = values.cast(pa.float64()).to_numpy()
-        _refuse_rows(np.isnan(floats), "has no value", file, column)
-        _refuse_rows(floats != np.floor(floats), "is not a whole number", file, column, floats)
+        _refuse_rows(np.isnan(floats), "has no value", file, column, hint="fill in or remove these rows")
+        _refuse_rows(floats != np.floor(floats), "is not a whole number", file, column, floats, hint="mend these rows")
         inexact = np.abs(floats) > _EXACT_IN_FLOAT
         problem = "is kept as a floating-point number, which is not exact for a number this large"
         _refuse_rows(inexact, problem, file, column, floats, hint="write the column as 64-bit integers")
         numbers = floats.astype(np.int64)
-    elif pa.types.is_integer(kind):
-        _refuse_rows(values.is_null().to_numpy(), "has no value", file, column)
-        integers = values.to_numpy()
-        _refuse_rows(integers > _MAX_INT64, "does not fit a signed 64-bit integer", file, column, integers)
-        numbers = integers.astype(np.int64)
     else:
-        raise DataError(f"must hold whole numbers, but holds {kind}", file=file, column=column)
-    _refuse_rows(numbers < 0, "is negative", file, column, numbers)
+        _refuse_rows(values.is_null().to_numpy(), "has no value", file, column, hint="fill in or remove these rows")
+        integers = values.to_numpy()
+        _refuse_rows(
+            integers > _MAX_INT64,
+            "does not fit a signed 64-bit integer",
+            file,
+            column,
+            integers,
+            hint="mend these rows",
+        )
+        numbers = integers.astype(np.int64)
+    _refuse_rows(numbers < 0, "is negative", file, column, numbers, hint="mend or remove these rows")
     return numbers
+
+
+def require_numbers(kind: pa.DataType, *, file: Path, column: str) -> None:
+    """Raise DataError if a column of this type cannot hold whole numbers, whatever its rows."""
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        raise DataError(
+            f"must hold whole numbers, but holds {kind}",
+            file=file,
+            column=column,
+            hint="write the column as 64-bit integers",
+        )
 
 
 def unique_bodies(values: pa.ChunkedArray, *, file: Path) -> Int64Array:

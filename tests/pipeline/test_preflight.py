@@ -32,7 +32,10 @@ def test_a_missing_input_file_is_placed_in_the_config(toy):
     toy.table.unlink()
     with pytest.raises(ConfigError) as caught:
         check_job(toy.job())
-    assert str(caught.value) == f"{toy.config}:2:12: inputs.points.table: there is no file {toy.table}"
+    assert str(caught.value) == (
+        f"{toy.config}:2:12: inputs.points.table: there is no file {toy.table}\n"
+        f"  hint: nothing in {toy.folder} has a name like it"
+    )
 
 
 def test_a_directory_in_place_of_an_input_file_is_told(toy):

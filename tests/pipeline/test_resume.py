@@ -168,6 +168,16 @@ def test_a_failed_stage_is_resumed_with_and_what_was_before_it_is_kept(toy, expe
     assert toy.files() == expected
 
 
+def test_what_describes_the_old_snapshot_is_gone_once_a_new_one_has_begun(toy):
+    toy.run()
+    toy.configure(doubled="factor: 3", totals="fail: bug")
+    with pytest.raises(RuntimeError, match="unexpected"):
+        toy.run()
+
+    assert not (toy.out / "MANIFEST.json").exists()
+    assert not (toy.out / "run-summary.json").exists()
+
+
 def test_leftovers_of_a_failed_run_are_removed_even_if_the_next_config_does_not_write_them(toy):
     toy.configure(totals="fail: bug")
     with pytest.raises(RuntimeError, match="unexpected"):

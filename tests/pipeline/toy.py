@@ -47,6 +47,7 @@ class DoubledSettings(Section):
     """Twice each number."""
 
     factor: int = setting(2, doc="Not always twice.")
+    pause: float = setting(0.0, affects_result=False, doc="Seconds to wait before each file.")
 
 
 class TotalsSettings(Section):
@@ -104,6 +105,7 @@ def load_names(config: NamesSettings, ctx: Context) -> Numbers:
 
 def double(config: DoubledSettings, ctx: Context, *, points: Numbers) -> Numbers:
     assert points.open
+    time.sleep(config.pause)
     return Numbers.keep(ctx, [config.factor * value for value in points.values])
 
 
@@ -126,7 +128,10 @@ def fail(how: str | None, ctx: Context) -> None:
         ctx.engine.execute("SET memory_limit = '10MB'; SET temp_directory = ''")
         ctx.engine.execute("CREATE TABLE big AS SELECT range AS x, random() AS y FROM range(10000000) ORDER BY y")
     if how == "sql":
-        ctx.engine.execute("SELECT sum(a.range * b.range) FROM range(10000000) a, range(100000) b")
+        # With two threads, one of them waits for the other and does not look for signals.
+        ctx.engine.execute(
+            "CREATE TABLE sorted AS SELECT range % 1000 AS a, random() AS b FROM range(200000000) ORDER BY b"
+        )
     if how == "big-csv":
         with ctx.out.create("totals/big.csv") as path:
             ctx.engine.execute(f"COPY (SELECT random() AS x FROM range(1000000)) TO '{path}' (FORMAT csv)")
@@ -170,7 +175,7 @@ class Toy:
         inputs = {"points": points, **{n: s for n, s in sections.items() if n in ("names", "doubled")}}
         outputs = {n: s for n, s in sections.items() if n not in inputs}
         tag = "" if "snapshot-tag" in job else "snapshot-tag: v1"
-        settings = ", ".join(filter(None, ["processes: 1, memory-limit: 200MB, output-dir: out", tag, job]))
+        settings = ", ".join(filter(None, ["memory-limit: 200MB, output-dir: out", tag, job]))
         lines = ["inputs:", *(f"  {name}: {{{text}}}" for name, text in inputs.items())]
         lines += ["outputs:", *(f"  {name}: {{{text}}}" for name, text in outputs.items())] if outputs else []
         self.config.write_text("\n".join([*lines, f"job-settings: {{{settings}}}", ""]))
@@ -208,6 +213,11 @@ class Toy:
             for name, path in sorted(found.items())
             if name not in changing
         }
+
+
+def results(files: dict[str, str]) -> dict[str, str]:
+    """Of `Toy.files()`, those that are for the user."""
+    return {name: digest for name, digest in files.items() if not name.startswith("cache/")}
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from tests.contexts import make_context
 BIG = 720575940596125869  # odd and above 2**53: no float holds it
 FILE = "ann.feather"
 INEXACT = "is kept as a floating-point number, which is not exact for a number this large"
+FILL_IN = "\n  hint: fill in or remove these rows"
 
 EVERY_KIND = pa.table(
     {
@@ -157,20 +158,23 @@ def test_whole_numbers_of_any_type_are_exact(column):
 @pytest.mark.parametrize(
     ("column", "says"),
     [
-        (pa.array(["1"]), "must hold whole numbers, but holds string"),
-        (pa.array([True]), "must hold whole numbers, but holds bool"),
-        (pa.array([1, None, 3, None, None, None]), "has no value (4 rows); first: row 2, row 4, row 5"),
-        (pa.array([1.0, None]), "has no value (1 row); first: row 2"),
-        (pa.array([1.0, float("nan")]), "has no value (1 row); first: row 2"),
-        (pa.nulls(2), "has no value (2 rows); first: row 1, row 2"),
-        (pa.array([1.0, 2.5, -0.5]), "is not a whole number (2 rows); first: 2.5, -0.5"),
+        (pa.array(["1"]), "must hold whole numbers, but holds string\n  hint: write the column as 64-bit integers"),
+        (pa.array([True]), "must hold whole numbers, but holds bool\n  hint: write the column as 64-bit integers"),
+        (pa.array([1, None, 3, None, None, None]), f"has no value (4 rows); first: row 2, row 4, row 5{FILL_IN}"),
+        (pa.array([1.0, None]), f"has no value (1 row); first: row 2{FILL_IN}"),
+        (pa.array([1.0, float("nan")]), f"has no value (1 row); first: row 2{FILL_IN}"),
+        (pa.nulls(2), f"has no value (2 rows); first: row 1, row 2{FILL_IN}"),
+        (pa.array([1.0, 2.5, -0.5]), "is not a whole number (2 rows); first: 2.5, -0.5\n  hint: mend these rows"),
         (pa.array([float("inf")]), f"{INEXACT} (1 row); first: inf\n  hint: write the column as 64-bit integers"),
         (
             pa.array([2.0**60]),
             f"{INEXACT} (1 row); first: 1.152921504606847e+18\n  hint: write the column as 64-bit integers",
         ),
-        (pa.array([2**63], pa.uint64()), "does not fit a signed 64-bit integer (1 row); first: 9223372036854775808"),
-        (pa.array([5, -1]), "is negative (1 row); first: -1"),
+        (
+            pa.array([2**63], pa.uint64()),
+            "does not fit a signed 64-bit integer (1 row); first: 9223372036854775808\n  hint: mend these rows",
+        ),
+        (pa.array([5, -1]), "is negative (1 row); first: -1\n  hint: mend or remove these rows"),
         (
             pa.array([5, 6, 5, 6, 6]),
             "repeats an earlier row (3 rows); first: 5, 6, 6\n  hint: keep one row for each body",

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from flyem_snapshot.connectome.rois import assign
-from flyem_snapshot.errors import DataError
+from flyem_snapshot.errors import DataError, SnapshotError
 from flyem_snapshot.inputs.synapses.partners import KeptPartners, Loss, PartnerTable, join_partners, stage_partners
 from flyem_snapshot.inputs.synapses.points import (
     Fate,
     Judged,
     KeptPoints,
     judge_points,
+    open_points,
     refuse_duplicates,
     write_kept_points,
 )
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
-from flyem_snapshot.sources.pointtables import PointTable
+from flyem_snapshot.sources.checks import faults_of
+from flyem_snapshot.sources.pointtables import PointTable, known_sets
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.exclusions import Exclusions
 from flyem_snapshot.tables.rois import RoiAssignment, RoiSets
@@ -37,7 +40,7 @@ def load_synapses(config: SynapsesSettings, ctx: Context, *, rois: RoiSets | Non
     Raises DataError for tables that break a rule, and if no synapse remains.
     """
     sets = (rois or RoiSets()).named(config.roi_set_names)
-    table = PointTable(config.synapse_points, sets)
+    table = open_points(config, sets)
     partners = PartnerTable.open(config.synapse_partners, sets)
 
     judged = judge_points(table, config, ctx.scratch)
@@ -56,6 +59,15 @@ def load_synapses(config: SynapsesSettings, ctx: Context, *, rois: RoiSets | Non
     _note_fates(judged, points, config, ctx.exclusions)
     logger.info("kept %s of %s points and %s of %s partner rows", *_totals(judged, points, kept))
     return Synapses.reopen(ctx, _record(config, table, judged, kept, points))
+
+
+def check_synapses(config: SynapsesSettings, whole: Any) -> list[SnapshotError]:
+    """What the headers of the two tables lack."""
+    sets = known_sets(whole.inputs.rois, config.roi_set_names)
+    return faults_of(
+        lambda: open_points(config, sets),
+        lambda: PartnerTable.open(config.synapse_partners, sets),
+    )
 
 
 def _record(

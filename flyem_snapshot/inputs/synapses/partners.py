@@ -17,18 +17,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flyem_snapshot.engine.session import Engine, parquet
-from flyem_snapshot.engine.streams import dictionary_array, in_step, write_parquet
+from flyem_snapshot.engine.streams import dictionary_array, in_step, tracked, write_parquet
 from flyem_snapshot.errors import DataError
 from flyem_snapshot.inputs.synapses.points import KINDS, Fate, Judged
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
 from flyem_snapshot.sources.bigtables import BigTable
-from flyem_snapshot.sources.checks import Mask, Rules, float32, require_integers
+from flyem_snapshot.sources.checks import Kind, Mask, Rules, float32
 from flyem_snapshot.tables.rois import COMBO, RoiSet
 
 SIDES = ("pre", "post")
 _CONFIDENCES = ("conf_pre", "conf_post")
 _COMPARTMENTS = ("compartment_pre", "compartment_post")
+_KINDS = {
+    "pre_id": Kind.INTEGER,
+    "post_id": Kind.INTEGER,
+    **dict.fromkeys(_CONFIDENCES, Kind.NUMBER),
+    **dict.fromkeys(_COMPARTMENTS, Kind.TEXT),
+}
 _TYPES = {"pre_id": pa.uint64(), "post_id": pa.uint64(), "conf_pre": pa.float32(), "conf_post": pa.float32()}
+
+
+_ROW = "row number"
+"""The column that numbers the rows of the staged file: a name that no column of the input is likely to have."""
 
 
 class Loss(IntEnum):
@@ -58,12 +68,11 @@ class PartnerTable:
 
     @classmethod
     def open(cls, path: Path, sets: tuple[RoiSet, ...]) -> PartnerTable:
-        """Check the header; DataError unless pre_id and post_id are there and are integers."""
+        """Check the header; DataError for columns that are missing or of the wrong kind."""
         file = BigTable.open(path)
-        file.require({"pre_id": "the T-bar's point id", "post_id": "the PSD's point id"})
-        require_integers(path, file.schema, ["pre_id", "post_id"])
+        file.require({"pre_id": "the T-bar's point id", "post_id": "the PSD's point id"}, _KINDS)
         names = set(file.schema.names)
-        computed = {"pre_id", "post_id", "body_pre", "body_post", *_CONFIDENCES, *_COMPARTMENTS}
+        computed = {"pre_id", "post_id", "body_pre", "body_post", *_CONFIDENCES, *_COMPARTMENTS, COMBO}
         computed |= {name for s in sets for name in (s.name, s.label_column)}
         extras = tuple(name for name in file.schema.names if name not in computed)
         confidences = tuple(name for name in _CONFIDENCES if name in names)
@@ -86,7 +95,7 @@ def stage_partners(table: PartnerTable, scratch: Path) -> Path:
     rules = Rules(table.file.path)
     own = {field.name: field.type for field in table.file.schema}
     types = {name: _TYPES.get(name, _plain(own[name])) for name in table.columns}
-    schema = pa.schema([("row", pa.int64()), *types.items()])
+    schema = pa.schema([(_ROW, pa.int64()), *types.items()])
 
     def batches() -> Iterator[pa.RecordBatch]:
         row = 0
@@ -98,7 +107,7 @@ def stage_partners(table: PartnerTable, scratch: Path) -> Path:
             row += batch.num_rows
 
     path = scratch / "partners.parquet"
-    rows = write_parquet(path, schema, batches())
+    rows = write_parquet(path, schema, tracked(batches(), "reading partners", table.file.rows))
     rules.verdict()
     if not rows:
         raise DataError(
@@ -114,7 +123,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _staged(array: pa.Array, name: str, kind: pa.DataType, rules: Rules) -> pa.Array:
     if name in ("pre_id", "post_id"):
-        ids = rules.integers(name, array)
+        ids = rules.integers(name, array, "every row needs the ids of both points")
         rules.refuse(name, "is negative", ids < 0, ids, "write ids as z << 42 | y << 21 | x")
         return pa.array(ids.view(np.uint64))
     if name in _CONFIDENCES:
@@ -147,11 +156,12 @@ def join_partners(
     """Write the kept partner rows in input order as Parquet; returns the losses and the points that are needed."""
     kept = KeptPartners(np.zeros(len(Loss), np.int64), np.zeros(judged.rows, bool), np.zeros(judged.rows, bool))
     own = pq.ParquetFile(staged)
-    columns = [name for name in own.schema_arrow.names if name != "row"]
+    columns = [name for name in own.schema_arrow.names if name != _ROW]
     schema = _schema(own.schema_arrow, table, config)
     with engine.stream(_found_sql(staged, judged)) as found:
         rows = in_step(own.iter_batches(columns=columns), found)
-        write_parquet(path, schema, _kept_batches(rows, schema, table, judged, config, kept))
+        kept_rows = _kept_batches(rows, schema, table, judged, config, kept)
+        write_parquet(path, schema, tracked(kept_rows, "joining partners", own.metadata.num_rows))
     if kept.losses[Loss.UNKNOWN_POINT]:
         _refuse_wrong_kinds(engine, table, staged, judged)
     _refuse_shared_psds(engine, table, path, kept)
@@ -165,11 +175,11 @@ def _found_sql(staged: Path, judged: Judged) -> str:
         WITH
             pre AS (SELECT point_id, row FROM {ids} WHERE kind = {KINDS["PreSyn"]}),
             post AS (SELECT point_id, row FROM {ids} WHERE kind = {KINDS["PostSyn"]})
-        SELECT coalesce(pre.row, {nobody}) AS pre_row, coalesce(post.row, {nobody}) AS post_row
+        SELECT coalesce(pre.row, {nobody}) AS "pre {_ROW}", coalesce(post.row, {nobody}) AS "post {_ROW}"
         FROM {parquet(staged)} AS p
         LEFT JOIN pre ON p.pre_id = pre.point_id
         LEFT JOIN post ON p.post_id = post.point_id
-        ORDER BY p.row
+        ORDER BY p."{_ROW}"
     """
 
 
@@ -198,7 +208,7 @@ def _kept_batches(
         loss = _losses(batch, judged, config)
         kept.losses += np.bincount(loss, minlength=len(Loss))
         remaining = batch.filter(pa.array(loss == Loss.KEPT))
-        row = {side: remaining[f"{side}_row"].to_numpy() for side in SIDES}
+        row = {side: remaining[f"{side} {_ROW}"].to_numpy() for side in SIDES}
         kept.is_tbar[row["pre"]] = True
         kept.is_psd[row["post"]] = True
         made = {COMBO: pa.array(points[COMBO][row["post"]])}
@@ -220,7 +230,7 @@ def _losses(batch: pa.RecordBatch, judged: Judged, config: SynapsesSettings) -> 
     def leave_out(reason: Loss, mask: Mask) -> None:
         loss[mask & (loss == Loss.KEPT)] = reason
 
-    rows = [batch[f"{side}_row"].to_numpy() for side in SIDES]
+    rows = [batch[f"{side} {_ROW}"].to_numpy() for side in SIDES]
     fates = [judged.columns["fate"][row] for row in rows]
     if judged.has_fakes:
         ids = [batch[f"{side}_id"].to_numpy() for side in SIDES]
@@ -245,7 +255,7 @@ def _refuse_wrong_kinds(engine: Engine, table: PartnerTable, staged: Path, judge
     ids = parquet(judged.ids)
     swapped = f"""
         WITH known AS (SELECT point_id, kind FROM {ids} WHERE kind <> {KINDS["Fake"]})
-        SELECT p.row, p.pre_id, p.post_id
+        SELECT p."{_ROW}" AS row, p.pre_id, p.post_id
         FROM {parquet(staged)} AS p
         JOIN known AS pre ON p.pre_id = pre.point_id
         JOIN known AS post ON p.post_id = post.point_id
@@ -271,7 +281,7 @@ def _refuse_shared_psds(engine: Engine, table: PartnerTable, path: Path, kept: K
     groups, rows = engine.rows(f"SELECT count(*), sum(n) FROM ({twice})")[0]
     examples = [row[0] for row in engine.rows(f"SELECT post_id FROM ({twice}) ORDER BY post_id LIMIT 3")]
     raise DataError(
-        f"{groups:,} PSDs have more than one T-bar",
+        f"{groups:,} PSD{'s have' if groups > 1 else ' has'} more than one T-bar",
         file=table.file.path,
         column="post_id",
         rows=int(rows),

@@ -7,7 +7,7 @@ input's order is kept without a sort and no column is ever joined back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -18,16 +18,16 @@ import pyarrow as pa
 
 from flyem_snapshot.engine.columns import RowColumns
 from flyem_snapshot.engine.session import Engine, parquet
-from flyem_snapshot.engine.streams import FirstSeen, Vocabulary, write_parquet
-from flyem_snapshot.errors import DataError
+from flyem_snapshot.engine.streams import FirstSeen, Vocabulary, tracked, write_parquet
+from flyem_snapshot.errors import DataError, SettingError
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
-from flyem_snapshot.sources.checks import Mask, Rules, float32
+from flyem_snapshot.sources.checks import Kind, Mask, Rules, float32
 from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable
 from flyem_snapshot.tables import points as point_ids
-from flyem_snapshot.tables.rois import COMBO
+from flyem_snapshot.tables.rois import COMBO, RoiSet
 
 KINDS = {"PreSyn": 1, "PostSyn": 2, "Fake": 3}
-DROPPED_COLUMNS = ("roi_label", "user", "tbar_region")
+DROPPED_COLUMNS = ("roi_label", "user", "tbar_region", COMBO)
 MAX_COMPARTMENTS = 127
 ZONE_BORDER_Z = 45056
 """Male CNS: the brain lies below this z, the nerve cord from it on."""
@@ -64,16 +64,36 @@ class Judged:
     compartments: Vocabulary = field(default_factory=Vocabulary)
 
 
+def open_points(config: SynapsesSettings, sets: Sequence[RoiSet]) -> PointTable:
+    """The point table, its header checked: DataError for all that is wrong with it.
+
+    Raises SettingError if the compartment column is one that has another meaning.
+    """
+    taken = {"kind", *DROPPED_COLUMNS, *(name for s in sets for name in (s.name, s.label_column))}
+    if config.compartment_column in taken:
+        raise SettingError(
+            "compartment-column",
+            f"column '{config.compartment_column}' of the point table has another meaning",
+            hint="name a column that holds axon, dendrite, ..., or remove the setting",
+        )
+    needed = {
+        "kind": "PreSyn or PostSyn",
+        "conf": "confidence of the prediction",
+        "body": "the neuron the point is on",
+    }
+    kinds = {"kind": Kind.TEXT, "conf": Kind.NUMBER}
+    if config.compartment_column:
+        needed[config.compartment_column] = "inputs.synapses.compartment-column"
+        kinds[config.compartment_column] = Kind.TEXT
+    return PointTable(config.synapse_points, sets, needed, kinds)
+
+
 def judge_points(table: PointTable, config: SynapsesSettings, scratch: Path) -> Judged:
     """First pass: check every rule of the points, decide each point's fate, write what the partners look up."""
-    table.file.require(
-        {"kind": "PreSyn or PostSyn", "conf": "confidence of the prediction", "body": "the neuron the point is on"}
-    )
-    if config.compartment_column:
-        table.file.require({config.compartment_column: "inputs.synapses.compartment-column"})
     rules = Rules(table.path)
     judged = Judged(scratch / "ids.parquet", RowColumns(scratch / "points", COLUMNS))
-    judged.rows = write_parquet(judged.ids, IDS_SCHEMA, _judged_batches(table, config, rules, judged))
+    batches = tracked(_judged_batches(table, config, rules, judged), "reading points", table.file.rows)
+    judged.rows = write_parquet(judged.ids, IDS_SCHEMA, batches)
     rules.verdict()
     nobody = {"body": -1, "conf": np.inf, "compartment": 0, COMBO: -1, "fate": Fate.UNKNOWN}
     judged.columns.append(**{name: np.array([value]) for name, value in nobody.items()})
@@ -154,15 +174,21 @@ def refuse_duplicates(engine: Engine, ids: Path, file: Path) -> None:
     twice = f"SELECT point_id, count(*) AS n FROM {parquet(ids)} GROUP BY point_id HAVING count(*) > 1"
     groups, rows = engine.rows(f"SELECT count(*), sum(n) FROM ({twice})")[0]
     if groups:
-        first = [row[0] for row in engine.rows(f"SELECT point_id FROM ({twice}) ORDER BY point_id LIMIT 3")]
+        first = [_placed(row[0]) for row in engine.rows(f"SELECT point_id FROM ({twice}) ORDER BY point_id LIMIT 3")]
         raise DataError(
-            f"{groups:,} point ids occur more than once",
+            f"{groups:,} point id{'s occur' if groups > 1 else ' occurs'} more than once",
             file=file,
             column="point_id",
             rows=int(rows),
             examples=first,
             hint="remove the duplicates; two points may not lie on one voxel",
         )
+
+
+def _placed(point_id: int) -> str:
+    """A point id with its coordinates, since the table may have only these."""
+    x, y, z = (int(axis[0]) for axis in point_ids.decode(np.array([point_id], np.uint64)))
+    return f"{point_id} (x {x}, y {y}, z {z})"
 
 
 @dataclass
@@ -179,7 +205,8 @@ def write_kept_points(table: PointTable, config: SynapsesSettings, keep: Mask, p
     """Second pass: write the points of the mask, all columns, in input order, as Parquet."""
     plan = _Columns(table, config)
     first_seen = FirstSeen()
-    rows = write_parquet(path, plan.schema, _kept_batches(table, plan, keep, first_seen))
+    batches = tracked(_kept_batches(table, plan, keep, first_seen), "keeping points", int(np.count_nonzero(keep)))
+    rows = write_parquet(path, plan.schema, batches)
     categories = {name: [str(v) for v in vocabulary.values[1:]] for name, vocabulary in plan.vocabularies.items()}
     return KeptPoints(plan.names, categories, rows, first_seen.order())
 

@@ -36,10 +36,13 @@ JOIN = """
 def stream(session: duckdb.DuckDBPyConnection, statement: str, path: Path) -> int:
     """Write the rows of a query as they come; returns the size of the file."""
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with session.sql(statement).to_arrow_reader(BATCH_ROWS) as rows, pa.OSFile(str(path), "wb") as sink:
-        with pa.ipc.new_file(sink, rows.schema, options=options) as writer:
-            for batch in rows:
-                writer.write_batch(batch)
+    with (
+        session.sql(statement).to_arrow_reader(BATCH_ROWS) as rows,
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_file(sink, rows.schema, options=options) as writer,
+    ):
+        for batch in rows:
+            writer.write_batch(batch)
     return flushed(path)
 
 

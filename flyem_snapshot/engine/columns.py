@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 
 class RowColumns:
-    """Columns of equal length in a folder of their own; append all rows, then `close()`, then look them up."""
+    """Columns of equal length in a folder of their own; append all rows within a `with`, then look them up."""
 
     def __init__(self, folder: Path, dtypes: Mapping[str, DTypeLike]) -> None:
         folder.mkdir(parents=True)
@@ -42,6 +42,16 @@ class RowColumns:
             self._mapped[name] = (
                 np.memmap(path, self._dtypes[name], mode="r") if self.rows else np.zeros(0, self._dtypes[name])
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """End writing; after a failure nothing is mapped."""
+        if kind is None:
+            self.close()
+        else:
+            self._open.close()
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
         """A whole column (read only)."""

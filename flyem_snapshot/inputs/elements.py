@@ -87,15 +87,19 @@ def _load_points(
     assert settings.point_table is not None
     table = _open_points(name, settings, settings.point_table, rois.named(settings.roi_set_names))
     rules, first_seen = Rules(table.path), FirstSeen()
-    roi_columns = {column for s in table.sets for column in (s.name, s.label_column)}
-    given = [column for column in table.file.schema.names if column not in roi_columns]
+    computed = {COMBO, *(column for s in table.sets for column in (s.name, s.label_column))}
+    given = [column for column in table.file.schema.names if column not in computed]
     schema = _schema(table, given)
+    on_body_0 = 0
 
     def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal on_body_0
         for batch in table.batches([c for c in given if c not in AXES], rules):
             body = rules.integers("body", batch.raw["body"], "elements in no body must have body 0")
+            rules.refuse("body", "is negative", body < 0, body, "elements in no body must have body 0")
             types = _types(batch, settings, rules)
             keep = np.ones(len(body), bool) if settings.permit_body_0 else body != 0
+            on_body_0 += int(np.count_nonzero(~keep))
             first_seen.add(batch.combos[keep])
             made = {
                 "point_id": pa.array(batch.ids),
@@ -111,7 +115,7 @@ def _load_points(
         rows = write_parquet(path, schema, tracked(batches(), f"reading elements '{name}'", table.file.rows))
         rules.verdict()
     ctx.out.set_rows(relative, rows)
-    ctx.exclusions.add(f"elements '{name}'", "on body 0", (table.file.rows or rules.first_row) - rows)
+    ctx.exclusions.add(f"elements '{name}'", "on body 0", on_body_0)
     combos = first_seen.order()
     values = {column: [entries[c] for c in combos] for column, entries in table.combo_values().items()}
     return assign(table.sets, values, combos, table.path), rows

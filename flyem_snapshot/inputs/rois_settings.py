@@ -12,6 +12,7 @@ from typing import Any, Literal
 from flyem_snapshot.config.formula import NameTemplate, check_roi_name
 from flyem_snapshot.config.model import Section, setting
 from flyem_snapshot.errors import DataError, Problem
+from flyem_snapshot.sources.checks import raise_all
 from flyem_snapshot.tables import rois as tables
 from flyem_snapshot.tables.rois import UNSPECIFIED
 
@@ -172,9 +173,9 @@ class RoiSet(Section):
             return self
         file = Path(self.rois)
         entry = self.model_copy(update={"rois": _json_content(file)})
-        problems = [DataError(f"roi-set '{name}': {p.message}", file=file, hint=p.hint) for p in entry.problems()]
-        if problems:
-            raise DataError.all_of(problems)
+        raise_all(
+            DataError(f"roi-set '{name}': {p.message}", file=file, hint=p.hint or _JSON_FORM) for p in entry.problems()
+        )
         return entry
 
 
@@ -225,23 +226,25 @@ class RoisSettings(Section):
             yield Problem(("roi-sets", first, key), f"goes in a circle: {' -> '.join(circle)}")
 
 
+_JSON_FORM = "write a JSON list of names, or {name: id}, or for unions {union: [ROI, ROI, ...]}"
+
+
 def _json_content(file: Path) -> tuple[str, ...] | dict[str, Any]:
     """A list of names, or a mapping of names to ids or to lists of names; anything else is a DataError."""
-    form = "write a JSON list of names, or {name: id}, or for unions {union: [ROI, ROI, ...]}"
     try:
         content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
     except RecursionError as error:
-        raise DataError("is nested too deeply", file=file, hint=form) from error
+        raise DataError("is nested too deeply", file=file, hint=_JSON_FORM) from error
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", file=file, hint=form) from error
+        raise DataError(f"cannot be read: {error}", file=file, hint=_JSON_FORM) from error
     if isinstance(content, list):
         odd = [repr(entry) for entry in content if not isinstance(entry, str)]
     elif isinstance(content, dict):
         odd = [f"{name!r}: {value!r}" for name, value in content.items() if not _is_id_or_names(value)]
     else:
-        raise DataError("holds neither a list nor a mapping", file=file, hint=form)
+        raise DataError("holds neither a list nor a mapping", file=file, hint=_JSON_FORM)
     if odd:
-        raise DataError("holds entries of another kind", file=file, examples=odd, hint=form)
+        raise DataError("holds entries of another kind", file=file, examples=odd, hint=_JSON_FORM)
     return tuple(content) if isinstance(content, list) else content
 
 

@@ -47,13 +47,7 @@ class Rules:
         broken.rows += len(rows)
         for row in rows[: _EXAMPLES - len(broken.examples)]:
             value = values[row]
-            shown = (
-                value.as_py()
-                if isinstance(value, pa.Scalar)
-                else value.item()
-                if isinstance(value, np.generic)
-                else value
-            )
+            shown = value.as_py() if isinstance(value, pa.Scalar) else value
             broken.examples.append(f"row {self.first_row + int(row)}: {shown}")
 
     def verdict(self) -> None:

@@ -22,7 +22,7 @@ def upload(out: OutputDir, prefix: str, bucket_dir: str, tag: str, *, project: s
     options = {"project": project} if project and scheme in ("gs", "gcs") else {}
     try:
         store, root = url_to_fs(_url(bucket_dir), **options)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # drivers raise what their HTTP and sign-in libraries do
         raise ServiceError("PUT", _url(bucket_dir), str(error), hint=_UPLOAD_HINT) from error
     for relative in sorted(name for name in out.written if name.startswith(prefix)):
         target = f"{root.rstrip('/')}/{tag}/{relative.removeprefix(prefix)}"
@@ -30,7 +30,7 @@ def upload(out: OutputDir, prefix: str, bucket_dir: str, tag: str, *, project: s
             store.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
             store.put_file(str(out.path(relative)), target)
             size = store.size(target)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # as above
             raise ServiceError("PUT", f"{scheme}://{target}", str(error), hint=_UPLOAD_HINT) from error
         if size != out.written[relative].size:
             problem = f"{size} bytes arrived of {out.written[relative].size}"

@@ -18,6 +18,8 @@ POINTS = "synapse_points"
 PARTNERS = "synapse_partners"
 POINTS_FILE = "points.parquet"
 PARTNERS_FILE = "partners.parquet"
+PARTNER_COMPARTMENTS = "compartments of partners"
+"""The entry of `Synapses.categories` for compartments that the partner table gives itself."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Synapses:
         body_pre, body_post BIGINT; [compartment_pre, compartment_post ENUM];
         roi_combo INTEGER: the combination of ROIs of the PSD
 
-    `categories` holds the values of the columns that are enumerations, `compartment` the name of the points'
-    compartment column (None: the feature is off).
+    `categories` holds the values of the points' columns that are enumerations, and of the partners' compartments where
+    they are not taken from the points; `compartment` is the name of the points' compartment column (None: the feature
+    is off).
     """
 
     engine: Engine
@@ -82,7 +85,8 @@ class Synapses:
         ctx.engine.view(POINTS, f"SELECT {_point_columns(table, types)} FROM {parquet(folder / POINTS_FILE)}")
         sides = {}
         if table.compartment is not None:
-            sides = {f"compartment_{side}": types[table.compartment] for side in ("pre", "post")}
+            kind = types.get(PARTNER_COMPARTMENTS, types[table.compartment])
+            sides = {f"compartment_{side}": kind for side in ("pre", "post")}
         ctx.engine.view(PARTNERS, f"SELECT * {_cast(sides)} FROM {parquet(folder / PARTNERS_FILE)}")
         return table
 

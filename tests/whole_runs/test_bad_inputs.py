@@ -27,7 +27,7 @@ from tests.running import run
 from tests.tiny import DELETE, ORIGIN, annotations, partners, points
 
 SYNAPSES, ROIS, FLAT = "inputs.synapses.", "inputs.rois.roi-sets.", "outputs.flat-connectome."
-POINTS, PARTNERS, ANNOTATIONS = ("{dir}/%s.feather: " % name for name in ("points", "partners", "annotations"))
+POINTS, PARTNERS, ANNOTATIONS = (f"{{dir}}/{name}.feather: " for name in ("points", "partners", "annotations"))
 DAMAGED = "\n  hint: the file is damaged or incomplete: copy or export it again"
 INTEGERS = "\n  hint: write the column as int64 or uint64: a floating point number cannot hold ids above 2^53"
 TEXTS = "\n  hint: write the column as text, or as a category of texts"
@@ -172,7 +172,7 @@ SETTINGS = [
     ),
     setting(
         "one ROI name listed in two roi-sets",
-        "10:17: inputs.rois.roi-sets.layer.rois.ME(R): the ROI 'ME(R)' is in two roi-sets, 'primary' and 'layer'\n"
+        "9:9: inputs.rois.roi-sets.primary.rois.ME(R): the ROI 'ME(R)' is in two roi-sets, 'layer' and 'primary'\n"
         "  hint: rename it in one of them, with rename-rois",
         **{
             ROIS + "primary": {"source": "point-table", "rois": ["ME(R)", "O'Brien (L)"]},
@@ -186,7 +186,7 @@ SETTINGS = [
     ),
     setting(
         "inheritance from an ROI that the parent does not list",
-        "6:14: inputs.rois.roi-sets.primary.parent-rois.0: 'layer' does not list 'layr 1'\n"
+        "9:23: inputs.rois.roi-sets.primary.parent-rois.0: 'layer' does not list 'layr 1'\n"
         "  hint: it lists: layer 1, layer 2",
         **{ROIS + "primary.parent-roiset": "layer", ROIS + "primary.parent-rois": ["layr 1"]},
     ),
@@ -198,7 +198,7 @@ SETTINGS = [
     ),
     setting(
         "compartments that the synapses do not have",
-        "16:60: outputs.flat-connectome.compartment-column: is 'part', but inputs.synapses.compartment-column is "
+        "16:21: outputs.flat-connectome.compartment-column: is 'part', but inputs.synapses.compartment-column is "
         "compartment\n  hint: write the same name in both, or only there",
         **{FLAT + "compartment-column": "part"},
     ),
@@ -210,7 +210,7 @@ SETTINGS = [
     ),
     setting(
         "a replacement in a column that does not exist",
-        "2:88: inputs.annotations.replace-values.0.source-column: there is no annotation column 'statu'\n"
+        "6:7: inputs.annotations.replace-values.0.source-column: there is no annotation column 'statu'\n"
         "  hint: did you mean 'status'? the columns are: status, type, ...",
         **{"inputs.annotations.replace-values": [{"source-column": "statu", "replacements": {"a": "b"}}]},
     ),
@@ -348,8 +348,12 @@ DEFINITIONS = [
         ("truth for an id", b'{"a": true}', "holds entries of another kind; first: 'a': True" + JSON_FORM),
         ("nested deeply", b"[" * 100_000, "is nested too deeply" + JSON_FORM),
         ("a key twice", b'{"a": 1, "a": 2}', "cannot be read: 'a' is listed twice" + JSON_FORM),
-        ("a name twice", b'["a", "a"]', "roi-set 'layer': 'a' is listed 2 times..."),
-        ("an id twice", b'{"a": 1, "b": 1}', "roi-set 'layer': 'b' and 'a' have the same id, 1..."),
+        ("a name twice", b'["a", "a"]', "roi-set 'layer': 'a' is listed 2 times" + JSON_FORM),
+        (
+            "an id twice",
+            b'{"a": 1, "b": 1}',
+            "roi-set 'layer': 'b' and 'a' have the same id, 1" + JSON_FORM,
+        ),
         (
             "a name with a colon",
             b'{"a:b": 101, "layer 2": 102}',
@@ -364,19 +368,23 @@ DEFINITIONS = [
         **{ROIS + "u": {**UNION, "rois": "unions.json"}},
     )
     for name, content, message in [
-        ("a list", b'["a"]', "roi-set 'u': must map each union to a list of ROIs\n  hint: write {union: [ROI, ...]}"),
+        (
+            "a list",
+            b'["a"]',
+            "roi-set 'u': must map each union to a list of ROIs\n  hint: write {union: [ROI, ROI, ...]}",
+        ),
         ("text", b'{"a": "layer 1"}', "holds entries of another kind; first: 'a': 'layer 1'" + JSON_FORM),
-        ("overlapping", b'{"a": ["layer 1"], "b": ["layer 1"]}', "roi-set 'u': 'layer 1' is already part of 'a'..."),
+        (
+            "overlapping",
+            b'{"a": ["layer 1"], "b": ["layer 1"]}',
+            "roi-set 'u': 'layer 1' is already part of 'a'" + JSON_FORM,
+        ),
     ]
 ]
 
 _POINTS_BYTES, _PARTNERS_BYTES, _ANNOTATIONS_BYTES = map(feather_bytes, (points(), partners(), annotations()))
+_FEATHER_V1 = b"FEA1" + bytes(100) + b"FEA1"
 _CSV, _PARQUET = csv_bytes(points()), parquet_bytes(points())
-
-
-def feather_v1(table: pd.DataFrame) -> bytes:
-    """The first bytes are enough: the file is refused by them."""
-    return b"FEA1\0\0\0\0" + bytes(100) + b"FEA1"
 
 
 DAMAGES = [
@@ -409,7 +417,7 @@ DAMAGES = [
     header(
         "Feather of version 1",
         f"{PARTNERS}is a Feather file of version 1, which is no longer read\n  hint: convert it once: python -c ...",
-        {"partners.feather": feather_v1(partners())},
+        {"partners.feather": _FEATHER_V1},
     ),
     header(
         "CSV under another name",
@@ -429,9 +437,9 @@ DAMAGES = [
         {"p.parquet": garbled(_PARQUET, 20, 200)},
         **{SYNAPSES + "synapse-points": "p.parquet"},
     ),
-    rows(
+    header(
         "CSV with a short row",
-        "{dir}/p.csv: cannot be read as CSV: CSV parse error: ...",
+        "{dir}/p.csv: cannot be read as CSV: CSV parse error: Row #29: Expected 11 columns, got 3: 1,2,3" + DAMAGED,
         {"p.csv": _CSV + b"1,2,3\n"},
         **{SYNAPSES + "synapse-points": "p.csv"},
     ),
@@ -532,8 +540,8 @@ VALUES = [
     rows(
         "pre and post swapped",
         f"{PARTNERS}pre_id must name a PreSyn point and post_id a PostSyn point, but they name points of another kind "
-        f"(17 rows); first: row 0: {ORIGIN + 402}, {ORIGIN + 400}, row 1: {ORIGIN + 101}, {ORIGIN + 100}, "
-        f"row 2: {ORIGIN + 106}, {ORIGIN + 100}\n"
+        f"(17 rows); first: pre_id {ORIGIN + 101}, post_id {ORIGIN + 100}, pre_id {ORIGIN + 102}, "
+        f"post_id {ORIGIN + 100}, pre_id {ORIGIN + 103}, post_id {ORIGIN + 100}\n"
         "  hint: the columns may be swapped, or the kind column of the points wrong",
         partners=partners().rename(columns={"pre_id": "post_id", "post_id": "pre_id"}),
     ),
@@ -541,9 +549,7 @@ VALUES = [
         "a PSD with two T-bars",
         f"{PARTNERS}column 'post_id': 1 PSD has more than one T-bar (2 rows); first: {ORIGIN + 101}\n"
         "  hint: a PostSyn point may occur in one row only; keep the best pair of each",
-        partners=pd.concat([partners(), pd.DataFrame({"pre_id": [ORIGIN + 200], "post_id": [ORIGIN + 101]}, "uint64")])
-        if False
-        else pd.concat([partners(), partners().iloc[[1]].assign(pre_id=np.uint64(ORIGIN + 200))]),
+        partners=pd.concat([partners(), partners().iloc[[1]].assign(pre_id=np.uint64(ORIGIN + 200))]),
     ),
     rows(
         "tables that do not belong together",
@@ -620,7 +626,7 @@ REGIONS = [
     ),
     rows(
         "one ROI name in two roi-sets of the table",
-        f"{POINTS}the ROI 'ME(R)' is in two roi-sets, 'primary' and 'layer'\n"
+        f"{POINTS}the ROI 'ME(R)' is in two roi-sets, 'layer' and 'primary'\n"
         "  hint: rename it in one of them, with rename-rois",
         points=without(points().assign(layer=points()["primary"]), "layer_label"),
         **{
@@ -709,9 +715,11 @@ CASES = [*SETTINGS, *COLUMNS, *DEFINITIONS, *DAMAGES, *VALUES, *REGIONS, *BODIES
 @pytest.fixture
 def command() -> Iterator[Callable[..., int]]:
     """The command line program within this process, which is left as it was."""
-    handlers, terminate = list(logging.getLogger().handlers), signal.getsignal(signal.SIGTERM)
+    root, package = logging.getLogger(), logging.getLogger("flyem_snapshot")
+    handlers, level, terminate = list(root.handlers), package.level, signal.getsignal(signal.SIGTERM)
     yield lambda *words: main([str(word) for word in words])
-    logging.getLogger().handlers[:] = handlers
+    root.handlers[:] = handlers
+    package.setLevel(level)
     logging.captureWarnings(False)
     signal.signal(signal.SIGTERM, terminate)
 
@@ -726,14 +734,13 @@ def test_a_bad_input_ends_in_one_message_and_no_half_written_file(case, tmp_path
 
 
 def assert_message(stderr: str, expected: str) -> None:
-    """Equal, except for what stands in place of dots at the end of a line."""
-    beginning, dots, end = expected.partition("...\n" if "...\n" in expected else "... ")
-    if "...\n" not in expected:
+    """Equal, except for what stands in place of dots at the end of a message."""
+    beginning, dots, end = expected.rpartition("...\n")
+    if not dots:
         assert stderr == expected
         return
-    beginning, _, end = expected.rpartition("...\n")[0], "...\n", expected.rpartition("...\n")[2]
     assert stderr.startswith(beginning)
-    assert stderr.endswith(f"\n{end}" if end else "\n")
+    assert stderr.endswith(f"\n{end}")
     assert stderr.count("flyem-snapshot: ") == 1
     assert "Traceback" not in stderr
     assert "\n  hint: " in stderr
@@ -749,3 +756,74 @@ def assert_nothing_half_written(out: Path, stage: str) -> None:
     room, _, name = stage.partition(".")
     assert (f"inputs-{name}" if room == "inputs" else name) not in finished
     assert stage or not finished
+
+
+@pytest.mark.parametrize("name", ["one point twice", "text in place of a number", "Feather of version 1"])
+def test_the_command_in_a_process_of_its_own_says_the_same(name, tmp_path):
+    case = next(case for case in CASES if case.name == name)
+
+    finished = run("-c", case.write(tmp_path))
+
+    assert_message(finished.stderr, case.expected(tmp_path))
+    assert finished.returncode == case.code
+
+
+def test_a_failed_run_is_mended_and_resumed(tmp_path, command, capsys):
+    """What an earlier run made is neither taken for the new result nor left half replaced."""
+    assert command("-c", tiny.write(tmp_path)) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out" / "flat-connectome").iterdir()}
+    assert command("-c", tiny.write(tmp_path, points=changed(points(), "kind", 3, None))) == 1
+    assert not (tmp_path / "out" / "MANIFEST.json").exists()
+
+    assert command("-c", tiny.write(tmp_path)) == 0
+
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out" / "flat-connectome").iterdir()} == before
+
+
+def exclusions(out: Path, table: str) -> dict[str, int]:
+    """The rows left out of a table, by reason, as the run summary has them."""
+    summary = json.loads((out / "run-summary.json").read_text())
+    entries = summary["stages"]["inputs.synapses"]["exclusions"]
+    return {entry["reason"]: entry["rows"] for entry in entries if entry["table"] == table}
+
+
+def test_points_without_a_confidence_are_left_out_and_counted(tmp_path, command, capsys):
+    table = changed(changed(points(), "conf", 1, np.nan, "float32"), "conf", 2, np.nan, "float32")
+
+    assert command("-c", tiny.write(tmp_path, points=table)) == 0
+
+    reason = "no confidence (NaN), and min-confidence is 0.5"
+    assert exclusions(tmp_path / "out", "synapse points")[reason] == 3
+    assert exclusions(tmp_path / "out", "synapse partners")[f"a point has {reason}"] == 3
+    assert f"left out 3 rows of synapse points: {reason}" in capsys.readouterr().out
+
+
+def test_partners_that_name_no_point_are_left_out_and_counted(tmp_path, command, capsys):
+    table = partners().assign(post_id=partners()["post_id"].replace(ORIGIN + 101, ORIGIN + 998))
+
+    assert command("-c", tiny.write(tmp_path, partners=table)) == 0
+
+    reason = "pre_id or post_id is not in the point table"
+    assert exclusions(tmp_path / "out", "synapse partners")[reason] == 2
+    assert f"left out 2 rows of synapse partners: {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"points": points().assign(conf=points()["conf"] * 100, roi_combo=7, row=1)},
+        {"partners": partners().assign(row=1, pre_row=2, post_row=3, roi_combo=4)},
+        {"annotations": annotations().assign(Type="other", Status="other")},
+        {"inputs.rois.roi-sets.layer.parent-roiset": "primary", "inputs.rois.roi-sets.layer.parent-rois": ["MX(R)"]},
+    ],
+    ids=["confidence above 1", "names that are used within", "names that differ in case", "a parent without points"],
+)
+def test_what_looks_odd_but_does_no_harm_is_accepted(overrides, tmp_path, command, capsys):
+    assert command("-c", tiny.write(tmp_path, **overrides)) == 0
+    assert capsys.readouterr().err == ""
+    expected = tiny.EXPECTED["connectome-weights"][["body_pre", "body_post", "weight"]]
+    written = pa.feather.read_table(
+        tmp_path / "out" / "flat-connectome" / "connectome-weights-tiny-minconf-0.5.feather"
+    )
+    if "points" not in overrides:  # with these, more points are sure enough
+        assert written.select(expected.columns).to_pandas().equals(expected)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flyem_snapshot.connectome.rois import assign
+from flyem_snapshot.engine.session import Engine, parquet
 from flyem_snapshot.errors import DataError, SnapshotError
 from flyem_snapshot.inputs.synapses.partners import KeptPartners, Loss, PartnerTable, join_partners, stage_partners
 from flyem_snapshot.inputs.synapses.points import (
@@ -26,7 +27,7 @@ from flyem_snapshot.sources.pointtables import PointTable, known_sets
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.exclusions import Exclusions
 from flyem_snapshot.tables.rois import RoiAssignment, RoiSets
-from flyem_snapshot.tables.synapses import PARTNERS_FILE, POINTS_FILE, Synapses
+from flyem_snapshot.tables.synapses import PARTNER_COMPARTMENTS, PARTNERS_FILE, POINTS_FILE, Synapses
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,17 @@ def load_synapses(config: SynapsesSettings, ctx: Context, *, rois: RoiSets | Non
     ctx.out.set_rows(points_file, points.rows)
     _note_fates(judged, points, config, ctx.exclusions)
     logger.info("kept %s of %s points and %s of %s partner rows", *_totals(judged, points, kept))
+    if config.compartment_column and partners.gives_compartments:
+        known = points.categories[config.compartment_column]
+        points.categories[PARTNER_COMPARTMENTS] = _with_compartments(ctx.engine, known, ctx.out.path(partners_file))
     return Synapses.reopen(ctx, _record(config, table, judged, kept, points))
+
+
+def _with_compartments(engine: Engine, known: list[str], partners: Path) -> list[str]:
+    """The compartments of the points, then those that only the partner table has."""
+    both = f"SELECT unnest([compartment_pre, compartment_post]) AS value FROM {parquet(partners)}"
+    own = engine.rows(f"SELECT DISTINCT value FROM ({both}) ORDER BY value")
+    return [*known, *(value for (value,) in own if value not in known)]
 
 
 def check_synapses(config: SynapsesSettings, whole: Any) -> list[SnapshotError]:

@@ -35,8 +35,7 @@ _KINDS = {
     **dict.fromkeys(_COMPARTMENTS, Kind.TEXT),
 }
 _TYPES = {"pre_id": pa.uint64(), "post_id": pa.uint64(), "conf_pre": pa.float32(), "conf_post": pa.float32()}
-
-
+_UNKNOWN_SCHEMA = pa.schema([("pre_id", pa.uint64()), ("post_id", pa.uint64())])
 _ROW = "row number"
 """The column that numbers the rows of the staged file: a name that no column of the input is likely to have."""
 
@@ -158,12 +157,13 @@ def join_partners(
     own = pq.ParquetFile(staged)
     columns = [name for name in own.schema_arrow.names if name != _ROW]
     schema = _schema(own.schema_arrow, table, config)
-    with engine.stream(_found_sql(staged, judged)) as found:
+    unknown = staged.with_name("unknown-partners.parquet")
+    with engine.stream(_found_sql(staged, judged)) as found, pq.ParquetWriter(unknown, _UNKNOWN_SCHEMA) as aside:
         rows = in_step(own.iter_batches(columns=columns), found)
-        kept_rows = _kept_batches(rows, schema, table, judged, config, kept)
-        write_parquet(path, schema, tracked(kept_rows, "joining partners", own.metadata.num_rows))
+        join = _Join(table, judged, config, schema, kept, aside)
+        write_parquet(path, schema, tracked(join.batches(rows), "joining partners", own.metadata.num_rows))
     if kept.losses[Loss.UNKNOWN_POINT]:
-        _refuse_wrong_kinds(engine, table, staged, judged)
+        _refuse_wrong_kinds(engine, table, unknown, judged)
     _refuse_shared_psds(engine, table, path, kept)
     return kept
 
@@ -194,76 +194,84 @@ def _schema(own: pa.Schema, table: PartnerTable, config: SynapsesSettings) -> pa
     return pa.schema([*ids, *conf, *bodies, *compartments, (COMBO, pa.int32())])
 
 
-def _kept_batches(
-    rows: Iterator[pa.RecordBatch],
-    schema: pa.Schema,
-    table: PartnerTable,
-    judged: Judged,
-    config: SynapsesSettings,
-    kept: KeptPartners,
-) -> Iterator[pa.RecordBatch]:
-    points = judged.columns
-    names = list(map(str, judged.compartments.values[1:]))
-    for batch in rows:
-        loss = _losses(batch, judged, config)
-        kept.losses += np.bincount(loss, minlength=len(Loss))
-        remaining = batch.filter(pa.array(loss == Loss.KEPT))
-        row = {side: remaining[f"{side} {_ROW}"].to_numpy() for side in SIDES}
-        kept.is_tbar[row["pre"]] = True
-        kept.is_psd[row["post"]] = True
+@dataclass
+class _Join:
+    """Turns partner rows with the row numbers of their points into the kept rows; rows of unknown points go `aside`."""
+
+    table: PartnerTable
+    judged: Judged
+    config: SynapsesSettings
+    schema: pa.Schema
+    kept: KeptPartners
+    aside: pq.ParquetWriter
+
+    def batches(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The kept rows of each batch, with what their points say; counts the others by loss."""
+        for batch in rows:
+            loss = self._losses(batch)
+            self.kept.losses += np.bincount(loss, minlength=len(Loss))
+            unknown = batch.filter(pa.array(loss == Loss.UNKNOWN_POINT))
+            if unknown.num_rows:
+                self.aside.write_batch(unknown.select(_UNKNOWN_SCHEMA.names))
+            yield self._completed(batch.filter(pa.array(loss == Loss.KEPT)))
+
+    def _completed(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Kept rows in the columns of the written table; marks their points as needed."""
+        points, names = self.judged.columns, list(map(str, self.judged.compartments.values[1:]))
+        row = {side: rows[f"{side} {_ROW}"].to_numpy(zero_copy_only=False) for side in SIDES}
+        self.kept.is_tbar[row["pre"]] = True
+        self.kept.is_psd[row["post"]] = True
         made = {COMBO: pa.array(points[COMBO][row["post"]])}
         for side in SIDES:
             made[f"body_{side}"] = pa.array(points["body"][row[side]])
             made[f"conf_{side}"] = pa.array(points["conf"][row[side]])
             made[f"compartment_{side}"] = dictionary_array(points["compartment"][row[side]] - 1, names)
         # What the partner file gives itself is taken as it is.
-        made |= {name: remaining[name] for name in remaining.schema.names}
-        if config.compartment_column and table.gives_compartments:
+        made |= {name: rows[name] for name in rows.schema.names}
+        if self.config.compartment_column and self.table.gives_compartments:
             made |= {name: made[name].cast(pa.string()).fill_null("unknown") for name in _COMPARTMENTS}
-        yield pa.record_batch([made[field.name].cast(field.type) for field in schema], schema=schema)
+        return pa.record_batch([made[field.name].cast(field.type) for field in self.schema], schema=self.schema)
+
+    def _losses(self, batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """The first reason to leave each row out, in the documented order; a known end is judged first."""
+        loss = np.zeros(batch.num_rows, np.uint8)
+
+        def leave_out(reason: Loss, mask: Mask) -> None:
+            loss[mask & (loss == Loss.KEPT)] = reason
+
+        points, given = self.judged.columns, batch.schema.names
+        rows = [batch[f"{side} {_ROW}"].to_numpy() for side in SIDES]
+        pre, post = (points["fate"][row] for row in rows)
+        if self.judged.has_fakes:
+            ids = [batch[f"{side}_id"].to_numpy() for side in SIDES]
+            leave_out(Loss.FAKE, (ids[0] == 0) | (ids[1] == 0))
+        leave_out(Loss.ZONE, (pre == Fate.ZONE) | (post == Fate.ZONE))
+        if self.config.min_confidence:
+            conf = [
+                batch[name].to_numpy() if name in given else points["conf"][row]
+                for name, row in zip(_CONFIDENCES, rows, strict=True)
+            ]
+            leave_out(Loss.NO_CONFIDENCE, np.isnan(conf[0]) | np.isnan(conf[1]))
+            leave_out(Loss.LOW_CONFIDENCE, np.minimum(*conf) < np.float32(self.config.min_confidence))
+        leave_out(Loss.BODY_0, (pre == Fate.BODY_0) | (post == Fate.BODY_0))
+        leave_out(Loss.UNKNOWN_POINT, (pre == Fate.UNKNOWN) | (post == Fate.UNKNOWN))
+        leave_out(Loss.POINT_LEFT_OUT, (pre != Fate.KEPT) | (post != Fate.KEPT))
+        return loss
 
 
-def _losses(batch: pa.RecordBatch, judged: Judged, config: SynapsesSettings) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The first reason to leave each row out, in the documented order of the filters; a known end is judged first."""
-    loss = np.zeros(batch.num_rows, np.uint8)
-
-    def leave_out(reason: Loss, mask: Mask) -> None:
-        loss[mask & (loss == Loss.KEPT)] = reason
-
-    rows = [batch[f"{side} {_ROW}"].to_numpy() for side in SIDES]
-    fates = [judged.columns["fate"][row] for row in rows]
-    if judged.has_fakes:
-        ids = [batch[f"{side}_id"].to_numpy() for side in SIDES]
-        leave_out(Loss.FAKE, (ids[0] == 0) | (ids[1] == 0))
-    leave_out(Loss.ZONE, (fates[0] == Fate.ZONE) | (fates[1] == Fate.ZONE))
-    if config.min_confidence:
-        given = batch.schema.names
-        conf = [
-            batch[name].to_numpy() if name in given else judged.columns["conf"][row]
-            for name, row in zip(_CONFIDENCES, rows, strict=True)
-        ]
-        leave_out(Loss.NO_CONFIDENCE, np.isnan(conf[0]) | np.isnan(conf[1]))
-        leave_out(Loss.LOW_CONFIDENCE, np.minimum(*conf) < np.float32(config.min_confidence))
-    leave_out(Loss.BODY_0, (fates[0] == Fate.BODY_0) | (fates[1] == Fate.BODY_0))
-    leave_out(Loss.UNKNOWN_POINT, (fates[0] == Fate.UNKNOWN) | (fates[1] == Fate.UNKNOWN))
-    leave_out(Loss.POINT_LEFT_OUT, (fates[0] != Fate.KEPT) | (fates[1] != Fate.KEPT))
-    return loss
-
-
-def _refuse_wrong_kinds(engine: Engine, table: PartnerTable, staged: Path, judged: Judged) -> None:
+def _refuse_wrong_kinds(engine: Engine, table: PartnerTable, unknown: Path, judged: Judged) -> None:
     """Rows that name an unknown point are left out; rows whose ids are known, but of the wrong kind, are an error."""
-    ids = parquet(judged.ids)
     swapped = f"""
-        WITH known AS (SELECT point_id, kind FROM {ids} WHERE kind <> {KINDS["Fake"]})
-        SELECT p."{_ROW}" AS row, p.pre_id, p.post_id
-        FROM {parquet(staged)} AS p
+        WITH known AS (SELECT point_id FROM {parquet(judged.ids)} WHERE kind <> {KINDS["Fake"]})
+        SELECT p.pre_id, p.post_id
+        FROM {parquet(unknown)} AS p
         JOIN known AS pre ON p.pre_id = pre.point_id
         JOIN known AS post ON p.post_id = post.point_id
-        WHERE pre.kind <> {KINDS["PreSyn"]} OR post.kind <> {KINDS["PostSyn"]}
     """
     rows = engine.scalar(f"SELECT count(*) FROM ({swapped})")
     if rows:
-        examples = [f"row {r}: {a}, {b}" for r, a, b in engine.rows(f"SELECT * FROM ({swapped}) ORDER BY row LIMIT 3")]
+        pairs = engine.rows(f"SELECT * FROM ({swapped}) ORDER BY pre_id, post_id LIMIT 3")
+        examples = [f"pre_id {pre}, post_id {post}" for pre, post in pairs]
         raise DataError(
             "pre_id must name a PreSyn point and post_id a PostSyn point, but they name points of another kind",
             file=table.file.path,

@@ -93,11 +93,11 @@ def judge_points(table: PointTable, config: SynapsesSettings, scratch: Path) -> 
     rules = Rules(table.path)
     judged = Judged(scratch / "ids.parquet", RowColumns(scratch / "points", COLUMNS))
     batches = tracked(_judged_batches(table, config, rules, judged), "reading points", table.file.rows)
-    judged.rows = write_parquet(judged.ids, IDS_SCHEMA, batches)
-    rules.verdict()
-    nobody = {"body": -1, "conf": np.inf, "compartment": 0, COMBO: -1, "fate": Fate.UNKNOWN}
-    judged.columns.append(**{name: np.array([value]) for name, value in nobody.items()})
-    judged.columns.close()
+    with judged.columns:
+        judged.rows = write_parquet(judged.ids, IDS_SCHEMA, batches)
+        rules.verdict()
+        nobody = {"body": -1, "conf": np.inf, "compartment": 0, COMBO: -1, "fate": Fate.UNKNOWN}
+        judged.columns.append(**{name: np.array([value]) for name, value in nobody.items()})
     return judged
 
 

@@ -207,7 +207,8 @@ def _write_partners(export: _Export, partners: str) -> None:
                 [*arrays, *(batch[name].cast(kind) for name, kind in category.items())], schema=schema
             )
 
-        _write_levels(export, "syn-partners", schema, map(convert, stream))
+        rows = tracked(map(convert, stream), "writing partners", export.synapses.num_partners)
+        _write_levels(export, "syn-partners", schema, rows)
 
 
 def _write_weights(export: _Export, partners: str) -> None:
@@ -216,7 +217,7 @@ def _write_weights(export: _Export, partners: str) -> None:
     with export.ctx.engine.stream(f"{weights} ORDER BY weight DESC, body_pre, body_post") as stream:
         counts = ["weight", *(COMPARTMENT_WEIGHTS if export.compartments else ())]
         schema = pa.schema([pa.field(name, pa.int64()) for name in ("body_pre", "body_post", *counts)])
-        rows = (batch.cast(schema) for batch in stream)
+        rows = tracked((batch.cast(schema) for batch in stream), "writing weights")
         _write_levels(export, "connectome-weights", schema, rows, _type_columns(export.annotations))
 
 
@@ -254,7 +255,7 @@ def _write_levels(
         for level, relative in files.items():
             path = stack.enter_context(export.ctx.out.create(relative))
             writers[level] = stack.enter_context(FeatherWriter(path, filtered_schema if level else schema))
-        for batch in in_background(tracked(batches, f"writing {stem}")):
+        for batch in in_background(batches):
             writers[""].write(batch)
             if export.levels:
                 reached = export.reached(batch)

@@ -64,8 +64,7 @@ class BigTable:
         if self.format == "feather":
             yield from self._feather(names)
         elif self.format == "parquet":
-            for batch in pq.ParquetFile(self.path).iter_batches(columns=names, batch_size=1 << 16):
-                yield batch.select(names)  # which come in the order of the file
+            yield from pq.ParquetFile(self.path).iter_batches(columns=names, batch_size=1 << 16)
         else:
             yield from self._csv(names, types)
 

@@ -332,6 +332,21 @@ def test_without_a_threshold_a_missing_confidence_is_no_reason(load, engine):
     assert read(engine, synapses)[1][0]["conf_post"] is None
 
 
+@pytest.mark.parametrize(
+    ("pre", "post", "kept"), [(1.0, 1.0, 1), (0.1, 1.0, 0), (1.0, 0.1, 0), (NAN, 1.0, 0), (1.0, NAN, 0)]
+)
+@pytest.mark.parametrize("of_points", [False, True])
+def test_a_row_needs_confidence_in_its_own_columns_and_in_its_points(load, pre, post, kept, of_points):
+    points = [point(10, "PreSyn", conf=pre if of_points else 1.0), point(11, conf=post if of_points else 1.0)]
+    others = [point(20, "PreSyn"), point(21)]
+    own = {"conf_pre": 1.0, "conf_post": 1.0} if of_points else {"conf_pre": pre, "conf_post": post}
+    partners = [row(10, 11, **own), row(20, 21, conf_pre=1.0, conf_post=1.0)]
+
+    _, synapses = load([*points, *others], partners, min_confidence=0.5)
+
+    assert (synapses.num_partners, synapses.num_points) == (1 + kept, 2 + 2 * kept)
+
+
 def test_each_row_left_out_is_told_with_its_first_reason(load):
     points = [
         TBAR,

@@ -109,9 +109,9 @@ def assign(
 def _dependency_order(sets: Sequence[RoiSet], attribute: str) -> list[str]:
     """The sets' names, each after the one it refers to; otherwise in the settings' order."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
+    names = {roi_set.name for roi_set in sets}
     for roi_set in sets:
-        target = getattr(roi_set, attribute)
-        sorter.add(roi_set.name, *([target] if target else []))
+        sorter.add(roi_set.name, *(names & {getattr(roi_set, attribute)}))
     return list(sorter.static_order())
 
 
@@ -204,7 +204,16 @@ def _ids_from_template(roi_set: RoiSet, labels: list[int], file: Path) -> dict[s
     for label in dict.fromkeys(labels):
         if label == 0:
             continue
-        name = template(label)
+        try:
+            name = template(label)
+        except ValueError as error:
+            raise DataError(
+                f"the name template of roi-set '{roi_set.name}' fails: {error}",
+                file=file,
+                column=roi_set.label_column,
+                examples=[label],
+                hint=f"mend the template inputs.rois.roi-sets.{roi_set.name}.rois",
+            ) from error
         if name in ids:
             raise DataError(
                 f"the name template of roi-set '{roi_set.name}' gives {ids[name]} and {label} one name, '{name}'",
@@ -280,7 +289,7 @@ def inherited_name(parent: str) -> str:
 
 def _inherit(roi_set: RoiSet, names: dict[str, list[str]], ids: dict[str, dict[str, int]]) -> None:
     """Put points that are in no ROI of the set, but in one of its parent ROIs, into an ROI of their own."""
-    if roi_set.parent is None:
+    if roi_set.parent is None or not roi_set.parent_rois:
         return
     own, own_ids = names[roi_set.name], ids[roi_set.name]
     parents = set(roi_set.parent_rois)

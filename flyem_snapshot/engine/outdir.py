@@ -147,8 +147,13 @@ class OutputDir:
         self.write_text(relative, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def feather_from_pandas(self, relative: str, frame: pd.DataFrame) -> None:
-        """Write a body-scale table as Feather (LZ4)."""
+        """Write a body-scale table as Feather (LZ4), without its row index.
+
+        Nor with the note of its dtypes, which pandas itself cannot read back for lists.
+        """
+        import pyarrow as pa
         from pyarrow import feather
 
         with self.create(relative, rows=len(frame)) as path:
-            feather.write_feather(frame, str(path), compression="lz4")
+            table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+            feather.write_feather(table, str(path), compression="lz4")

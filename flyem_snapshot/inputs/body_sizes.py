@@ -60,4 +60,12 @@ def _header_faults(path: Path, schema: pa.Schema) -> Iterator[DataError]:
                 yield error
 
 
-STAGE = Stage("body-sizes", "inputs", BodySizesSettings, load_body_sizes, produces=BodySizes, check=check_body_sizes)
+STAGE = Stage(
+    "body-sizes",
+    "inputs",
+    BodySizesSettings,
+    load_body_sizes,
+    produces=BodySizes,
+    enabled=lambda c: c.load_sizes,
+    check=check_body_sizes,
+)

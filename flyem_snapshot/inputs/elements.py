@@ -216,4 +216,12 @@ def _refuse_shared_ids(engine: Engine, elements: Elements, config: ElementsSetti
             )
 
 
-STAGE = Stage("elements", "inputs", ElementsSettings, load_elements, produces=Elements, check=check_elements)
+STAGE = Stage(
+    "elements",
+    "inputs",
+    ElementsSettings,
+    load_elements,
+    produces=Elements,
+    enabled=lambda c: bool(c.tables),
+    check=check_elements,
+)

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flyem_snapshot.connectome.properties import neuprint_properties
 from flyem_snapshot.connectome.restrict import partners_inside, points_referenced
@@ -71,19 +71,20 @@ class _Export:
         return tuple(_LEVELS) if self.annotations is not None and self.annotations.has_status else ()
 
     @cached_property
-    def qualified(self) -> tuple[pa.Array, Counts]:
+    def qualified(self) -> tuple[pd.Index[int], Counts]:
         """The bodies that qualify for some level, and for how many of them; at the end 0, for any other body."""
         assert self.annotations is not None
         status = self.annotations.status.dropna()
         count = np.zeros(len(status), np.int8)
         for worst in _LEVELS.values():
             count += (status >= worst).to_numpy()
-        return pa.array(status.index.to_numpy()[count > 0]), np.append(count[count > 0], np.int8(0))
+        return status.index[count > 0], np.append(count[count > 0], np.int8(0))
 
     def reached(self, batch: pa.RecordBatch) -> Counts:
         """For each row, how many levels both of its bodies qualify for."""
         bodies, count = self.qualified
-        pre, post = (count[pc.index_in(batch[f"body_{side}"], bodies).fill_null(len(bodies))] for side in SIDES)
+        # The index keeps its hash table from batch to batch; a body it does not have is at -1, the end.
+        pre, post = (count[bodies.get_indexer(batch[f"body_{side}"].to_numpy())] for side in SIDES)
         least: Counts = np.minimum(pre, post)
         return least
 
@@ -226,11 +227,12 @@ def _type_columns(annotations: BodyAnnotations | None) -> tuple[list[pa.Field], 
     if annotations is None or "type" not in annotations.frame:
         return [], lambda batch: batch
     typed = annotations.frame["type"].dropna()
-    bodies, types = pa.array(typed.index.to_numpy()), pa.array(typed.astype(str).to_numpy(object), pa.string())
+    types = pa.array([*typed.astype(str), None], pa.string())  # at -1, the end: a body without a type
     fields = [pa.field(f"type_{side}", pa.string()) for side in SIDES]
 
     def append(batch: pa.RecordBatch) -> pa.RecordBatch:
-        found = [types.take(pc.index_in(batch[f"body_{side}"], bodies)) for side in SIDES]
+        rows = [typed.index.get_indexer(batch[f"body_{side}"].to_numpy()) for side in SIDES]
+        found = [types.take(pa.array(np.where(row < 0, len(typed), row))) for row in rows]
         return pa.record_batch([*batch.columns, *found], schema=pa.schema([*batch.schema, *fields]))
 
     return fields, append

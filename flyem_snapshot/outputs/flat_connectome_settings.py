@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
 from flyem_snapshot.config.model import Section, setting
+from flyem_snapshot.errors import Problem
 
 
 class FlatConnectomeSettings(Section):
@@ -37,3 +41,13 @@ class FlatConnectomeSettings(Section):
         doc="""Upload each finished file to <this>/<snapshot-tag>/<file>: a directory of a Google Cloud bucket, or any
         URL of an object store that fsspec knows (gs://, s3://, file://, ...). If not set, nothing is uploaded.""",
     )
+
+    def problems(self) -> Iterator[Problem]:
+        """The settings are written beside the results, so they may hold no password."""
+        url = urlsplit(self.gcs_bucket_dir or "")
+        if "@" in url.netloc or url.query:
+            yield Problem(
+                ("gcs-bucket-dir",),
+                "must not hold a user, password or token",
+                hint="give credentials to the store's own library, in the environment or its configuration file",
+            )

@@ -72,7 +72,7 @@ def run_job(job: Job) -> None:
         digests = FileDigests(job.root / DIGEST_MEMORY)
         plan = _plan_with_sound_cache(job, digests)
         show_plan(plan.rows())
-        require_sound(job, plan.running)
+        require_sound(job, (*plan.running, *_idle(job)))
         warn_of_little_space(job, plan.running)
         _warn_of_leftovers(job)
 
@@ -102,6 +102,15 @@ def _plan_with_sound_cache(job: Job, digests: FileDigests) -> Plan:
         if not found:
             return plan
         damaged |= found
+
+
+def _idle(job: Job) -> tuple[Unit, ...]:
+    """Inputs that the config asks for and no output reads: they are checked, and the user is told."""
+    wanted = {table for unit in job.units if unit.enabled for table in unit.stage.needs}
+    idle = [u for u in job.units if u.enabled and u.stage.room == "inputs" and u.stage.field not in wanted]
+    for unit in idle:
+        logger.warning("%s is checked, but not loaded: no output of this run reads it", ".".join(unit.section))
+    return tuple(idle)
 
 
 def _warn_of_leftovers(job: Job) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from flyem_snapshot.sources.checks import Kind, header_faults, raise_all
 from flyem_snapshot.sources.files import open_header, sniff_format
 
 _CSV_BLOCK = 1 << 24
+_ROWS = 1 << 17
+_VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,27 @@ class BigTable:
     rows: int | None
 
     @classmethod
-    def open(cls, path: Path) -> BigTable:
-        """Read a file's header; raises DataError for a missing, empty, truncated or foreign file."""
+    def open(cls, path: Path, *, reserved: Collection[str] = (), text: Collection[str] = ()) -> BigTable:
+        """Read a file's header; raises DataError for a missing, empty, truncated or foreign file.
+
+        `reserved` are the names of columns that are made beside those of the file: it may use them, but not in another
+        spelling.  `text` names the columns that are text even if a CSV shows only digits.
+        """
         schema, rows = open_header(path)
-        seen: dict[str, str] = {}
+        kind = sniff_format(path)
+        seen = {name.lower(): name for name in reserved}
         for name in schema.names:
             # SQL does not tell such names apart.
             if (other := seen.setdefault(name.lower(), name)) != name:
                 raise DataError(
-                    f"columns '{other}' and '{name}' differ only in upper and lower case",
+                    f"column '{name}' differs from '{other}' only in upper and lower case",
                     file=path,
                     hint="rename one of them",
                 )
-        return cls(path, sniff_format(path), schema, rows)
+        fields = [
+            pa.field(f.name, pa.string()) if kind == "csv" and f.name in text else _without_view(f) for f in schema
+        ]
+        return cls(path, kind, pa.schema(fields), rows)
 
     def require(self, needed: Mapping[str, str], kinds: Mapping[str, Kind]) -> None:
         """Raise one DataError for all that `header_faults` finds."""
@@ -58,7 +68,13 @@ class BigTable:
             for batch in self._stream(names, types or {}):
                 # Reading trusts offsets and category codes; a wrong one would end the process, not raise an error.
                 batch.validate(full=True)
-                yield batch
+                for start in range(0, batch.num_rows, _ROWS):  # a file may be a single batch
+                    yield self._plain(batch.slice(start, _ROWS))
+
+    def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Columns in the types of the schema where those differ from the file's: views of text become text."""
+        arrays = [_plain_array(batch[f.name], self.schema.field(f.name).type) for f in batch.schema]
+        return pa.record_batch(arrays, names=batch.schema.names)
 
     def _stream(self, names: list[str], types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
         if self.format == "feather":
@@ -73,11 +89,10 @@ class BigTable:
         try:
             yield
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, OSError) as error:
-            raise DataError(
-                f"cannot be read: {error}",
-                file=self.path,
-                hint="the file is damaged or incomplete; copy or export it again",
-            ) from error
+            hint = "the file is damaged or incomplete; copy or export it again"
+            if "CSV conversion error" in str(error):
+                hint = "the first rows looked otherwise; save the table as Feather or Parquet, where columns have types"
+            raise DataError(f"cannot be read: {error}", file=self.path, hint=hint) from error
 
     def _feather(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         indices = [self.schema.get_field_index(name) for name in names]
@@ -101,3 +116,19 @@ class BigTable:
             ),
         )
         yield from reader
+
+
+def _without_view(field: pa.Field) -> pa.Field:
+    """The same column as text or bytes where the file has views of them, which few operations know."""
+    kind = field.type
+    if isinstance(kind, pa.DictionaryType) and kind.value_type in _VIEWS:
+        return field.with_type(pa.dictionary(kind.index_type, _VIEWS[kind.value_type], ordered=kind.ordered))
+    return field.with_type(_VIEWS.get(kind, kind))
+
+
+def _plain_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    if isinstance(array.type, pa.DictionaryType) and array.type.value_type in _VIEWS:
+        return pa.DictionaryArray.from_arrays(
+            array.indices, array.dictionary.cast(kind.value_type), ordered=kind.ordered
+        )
+    return array.cast(kind) if array.type in _VIEWS else array

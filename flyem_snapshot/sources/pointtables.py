@@ -16,7 +16,7 @@ from flyem_snapshot.errors import DataError
 from flyem_snapshot.sources.bigtables import BigTable
 from flyem_snapshot.sources.checks import Kind, Rules, header_faults, raise_all
 from flyem_snapshot.tables import points
-from flyem_snapshot.tables.rois import RoiSet, RoiSets
+from flyem_snapshot.tables.rois import COMBO, RoiSet, RoiSets
 
 AXES = ("x", "y", "z")
 CSV_TYPES = {
@@ -67,7 +67,9 @@ class PointTable:
     def __init__(
         self, path: Path, sets: Sequence[RoiSet], needed: Mapping[str, str], kinds: Mapping[str, Kind]
     ) -> None:
-        self.file = BigTable.open(path)
+        of_rois = {name for s in sets for name in (s.name, s.label_column)}
+        text = {s.name for s in sets} | {name for name, kind in kinds.items() if kind is Kind.TEXT}
+        self.file = BigTable.open(path, reserved={"point_id", *AXES, COMBO, *kinds, *needed, *of_rois}, text=text)
         self.sets = sets
         names = self.file.schema.names
         self.has_ids = "point_id" in names

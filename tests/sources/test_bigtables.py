@@ -125,7 +125,7 @@ def test_a_table_longer_than_a_batch_keeps_its_order(tmp_path, monkeypatch):
 def test_columns_that_differ_in_case_only_are_refused(tmp_path, kind):
     path = write(pa.table({"body": [1], "x": [2], "Body": [3]}), tmp_path / f"t.{kind}")
 
-    with pytest.raises(DataError, match=r"columns 'body' and 'Body' differ only in upper and lower case"):
+    with pytest.raises(DataError, match=r"column 'Body' differs from 'body' only in upper and lower case"):
         BigTable.open(path)
 
 

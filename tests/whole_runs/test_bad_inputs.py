@@ -284,12 +284,12 @@ COLUMNS = [
     ),
     header(
         "points: columns that differ in case",
-        f"{POINTS}columns 'body' and 'Body' differ only in upper and lower case\n  hint: rename one of them",
+        f"{POINTS}column 'Body' differs from 'body' only in upper and lower case\n  hint: rename one of them",
         points=points().assign(Body=1),
     ),
     header(
         "partners: columns that differ in case",
-        f"{PARTNERS}columns 'pre_id' and 'PRE_ID' differ only in upper and lower case\n  hint: rename one of them",
+        f"{PARTNERS}column 'PRE_ID' differs from 'pre_id' only in upper and lower case\n  hint: rename one of them",
         partners=partners().assign(PRE_ID=1),
     ),
     *(

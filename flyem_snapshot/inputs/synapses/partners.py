@@ -68,10 +68,11 @@ class PartnerTable:
     @classmethod
     def open(cls, path: Path, sets: tuple[RoiSet, ...]) -> PartnerTable:
         """Check the header; DataError for columns that are missing or of the wrong kind."""
-        file = BigTable.open(path)
+        made = ("body_pre", "body_post", *_CONFIDENCES, *_COMPARTMENTS, COMBO)
+        file = BigTable.open(path, reserved=("pre_id", "post_id", *made), text=_COMPARTMENTS)
         file.require({"pre_id": "the T-bar's point id", "post_id": "the PSD's point id"}, _KINDS)
         names = set(file.schema.names)
-        computed = {"pre_id", "post_id", "body_pre", "body_post", *_CONFIDENCES, *_COMPARTMENTS, COMBO}
+        computed = {"pre_id", "post_id", *made}
         computed |= {name for s in sets for name in (s.name, s.label_column)}
         extras = tuple(name for name in file.schema.names if name not in computed)
         confidences = tuple(name for name in _CONFIDENCES if name in names)

@@ -29,6 +29,7 @@ from flyem_snapshot.tables.rois import COMBO, RoiSet
 KINDS = {"PreSyn": 1, "PostSyn": 2, "Fake": 3}
 DROPPED_COLUMNS = ("roi_label", "user", "tbar_region", COMBO)
 MAX_COMPARTMENTS = 127
+MAX_CATEGORIES = 1 << 16
 ZONE_BORDER_Z = 45056
 """Male CNS: the brain lies below this z, the nerve cord from it on."""
 
@@ -106,7 +107,13 @@ def _judged_batches(
 ) -> Iterator[pa.RecordBatch]:
     kinds = Vocabulary(KINDS)
     columns = ["kind", "conf", "body", *([config.compartment_column] if config.compartment_column else [])]
-    for batch in table.batches(columns, rules):
+    # Other integer types cannot hold what does not fit.
+    wide = [
+        name
+        for name in ("sv",)
+        if name in table.file.schema.names and table.file.schema.field(name).type == pa.uint64()
+    ]
+    for batch in table.batches([*columns, *wide], rules):
         kind = kinds.encode(batch.raw["kind"])
         is_other = (kind == 0) | (kind > len(KINDS))
         rules.refuse(
@@ -114,6 +121,8 @@ def _judged_batches(
         )
         body = rules.integers("body", batch.raw["body"], "points in no body must have body 0")
         rules.refuse("body", "is negative", body < 0, body, "points in no body must have body 0")
+        for name in wide:
+            rules.integers(name, batch.raw[name].fill_null(0), "ids are signed 64-bit numbers")
         conf = float32(batch.raw["conf"])
         fate = _fates(batch, kind, body, conf, config)
         judged.fates += np.bincount(fate, minlength=len(Fate))
@@ -207,7 +216,7 @@ def write_kept_points(table: PointTable, config: SynapsesSettings, keep: Mask, p
     first_seen = FirstSeen()
     batches = tracked(_kept_batches(table, plan, keep, first_seen), "keeping points", int(np.count_nonzero(keep)))
     rows = write_parquet(path, plan.schema, batches)
-    categories = {name: [str(v) for v in vocabulary.values[1:]] for name, vocabulary in plan.vocabularies.items()}
+    categories = {name: [str(v) for v in vocabulary.values[1:]] for name, vocabulary in plan.categories().items()}
     return KeptPoints(plan.names, categories, rows, first_seen.order())
 
 
@@ -270,8 +279,18 @@ class _Columns:
         array = array.cast(pa.string())
         if name == self.compartment:
             array = array.fill_null("unknown")
-        self.vocabularies[name].encode(array)
+        if len(self.vocabularies[name]) <= MAX_CATEGORIES:
+            self.vocabularies[name].encode(array)
         return array
+
+    def categories(self) -> dict[str, Vocabulary]:
+        """The columns that are enumerations.  A further column of very many values, or with a NUL, is plain text."""
+
+        def fits(vocabulary: Vocabulary) -> bool:
+            return len(vocabulary) <= MAX_CATEGORIES and not any("\0" in value for value in vocabulary.values[1:])
+
+        always = ("kind", self.compartment)
+        return {name: values for name, values in self.vocabularies.items() if name in always or fits(values)}
 
 
 def _is_text_category(kind: pa.DataType) -> bool:

@@ -11,7 +11,6 @@ from tests.oracle import flat
 from tests.oracle.compare import assert_frames_equal, read
 from tests.oracle.load import Inputs, load
 
-HEMIBRAIN = Path(__file__).resolve().parents[3] / "shared" / "data" / "hemibrain_mb"
 SETS = "inputs.rois.roi-sets"
 
 
@@ -136,20 +135,19 @@ def test_a_psd_in_two_rows_a_second_point_of_one_id_and_another_kind_are_errors(
 # --- real data -------------------------------------------------------------------------------------------------------
 
 
-def test_hemibrain_weights_by_roi_equal_the_published_edges(tmp_path):
-    if not HEMIBRAIN.exists():
-        pytest.skip("the hemibrain subset is not beside the repository")
+def test_hemibrain_weights_by_roi_equal_the_published_edges(tmp_path, shared):
+    folder = shared / "data" / "hemibrain_mb"
     settings = {
-        "inputs.synapses.syndir": str(HEMIBRAIN),
+        "inputs.synapses.syndir": str(folder),
         "inputs.synapses.min-confidence": tiny.DELETE,
         "inputs.synapses.compartment-column": tiny.DELETE,
-        "inputs.annotations.body-annotations-table": str(HEMIBRAIN / "annotations.feather"),
+        "inputs.annotations.body-annotations-table": str(folder / "annotations.feather"),
         SETS: {"roi": {"source": "point-table", "rois": {}}},
         "outputs.flat-connectome.roi-set": "roi",
     }
     inputs = load(tiny.write(tmp_path, points=None, partners=None, annotations=None, **settings))
     assert set(inputs.excluded.points.values()) == set(inputs.excluded.partners.values()) == {0}
-    edges = read(HEMIBRAIN / "edges.feather")
+    edges = read(folder / "edges.feather")
     edges["roi"] = edges["roi"].fillna("<unspecified>")
     edges = edges.sort_values(["body_pre", "body_post", "roi"], ignore_index=True)
     assert_frames_equal(flat.roi_weights(inputs.partners, "roi"), edges, "hemibrain edges")

@@ -3,12 +3,9 @@
 import json
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import feather
 
 from flyem_snapshot.engine.outdir import OutputDir
 from flyem_snapshot.engine.session import Engine, Limits
@@ -20,23 +17,12 @@ from flyem_snapshot.tables.elements import Elements
 from flyem_snapshot.tables.exclusions import Exclusions
 from flyem_snapshot.tables.rois import UNSPECIFIED, RoiSet, RoiSets
 from flyem_snapshot.tables.synapses import POINTS
+from tests.writing import write_table
 
 ROIS = RoiSets((RoiSet("primary", "point-table"), RoiSet("layer", "point-table", ids={"a": 101})))
 AT = {"x": [1, -2, 3], "y": [10, 10, 10], "z": [5, 5, 5]}
 IDS = [5 << 42 | 10 << 21 | 1, 5 << 42 | 10 << 21 | 0x1FFFFE, 5 << 42 | 10 << 21 | 3]
 MITO = {**AT, "body": [7, 0, 2**53 + 1], "type": ["dark", "light", "dark"]}
-
-
-def write(content, path, rows=2):
-    """Write columns in the format of the file name, in batches of `rows`."""
-    content = content if isinstance(content, pa.Table) else pa.table(content)
-    if path.suffix == ".feather":
-        feather.write_feather(content, str(path), chunksize=rows)
-    elif path.suffix == ".parquet":
-        pq.write_table(content, path, row_group_size=rows)
-    else:
-        pacsv.write_csv(content, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +44,7 @@ def load(engine, tmp_path_factory):
             tables[name] = dict(entry)
             for key in ("point_table", "distance_table"):
                 if key in entry:
-                    tables[name][key] = write(entry[key], root / f"{name.replace('/', '_')}-{key}.{suffix}", rows)
+                    tables[name][key] = write_table(entry[key], root / f"{name.replace('/', '_')}-{key}.{suffix}", rows)
         ctx = Context("v1", engine, OutputDir(root), Exclusions(), root, "cache/inputs-elements")
         return ctx, load_elements(ElementsSettings(**tables), ctx, rois=rois, synapses=None)
 

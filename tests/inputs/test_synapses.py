@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import feather
 
 from flyem_snapshot.engine.outdir import OutputDir
 from flyem_snapshot.engine.session import Engine, Limits
@@ -22,6 +19,7 @@ from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.exclusions import Exclusions
 from flyem_snapshot.tables.rois import COMBO, UNSPECIFIED, RoiSet, RoiSets
 from flyem_snapshot.tables.synapses import PARTNERS, POINTS, Synapses
+from tests.writing import write_table
 
 NAN = float("nan")
 BIG = 2**53 + 1
@@ -68,17 +66,6 @@ def table(rows, **types):
     return pa.table({name: pa.array([r[name] for r in rows], known.get(name)) for name in rows[0]})
 
 
-def write(content, path, rows=1 << 16):
-    """Write a table in the format of its file name, in batches of `rows`."""
-    if path.suffix == ".feather":
-        feather.write_feather(content, str(path), chunksize=rows)
-    elif path.suffix == ".parquet":
-        pq.write_table(content, path, row_group_size=rows)
-    else:
-        pacsv.write_csv(content, path)
-    return path
-
-
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     """One session for all runs; opening one takes longer than a run."""
@@ -114,8 +101,8 @@ def context(engine, root):
 def run(engine, root, points, partners, rois=ROIS, suffix="feather", rows=1 << 16, **config):
     points, partners = (t if isinstance(t, pa.Table) else table(t) for t in (points, partners))
     chosen = SynapsesSettings(
-        synapse_points=write(points, root / f"points.{suffix}", rows),
-        synapse_partners=write(partners, root / f"partners.{suffix}", rows),
+        synapse_points=write_table(points, root / f"points.{suffix}", rows),
+        synapse_partners=write_table(partners, root / f"partners.{suffix}", rows),
         **config,
     )
     ctx = context(engine, root)

@@ -5,8 +5,6 @@ from contextlib import suppress
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +14,7 @@ from flyem_snapshot.errors import DataError
 from flyem_snapshot.sources import bigtables
 from flyem_snapshot.sources.bigtables import BigTable
 from flyem_snapshot.sources.checks import Kind
+from tests.writing import write_table
 
 BIG = 2**63 - 1
 TABLE = pa.table(
@@ -29,17 +28,6 @@ TABLE = pa.table(
 FORMATS = ("feather", "parquet", "csv")
 
 
-def write(table, path, rows=2):
-    """Write a table in batches of `rows`, in the format of its name."""
-    if path.suffix == ".feather":
-        feather.write_feather(table, str(path), chunksize=rows)
-    elif path.suffix == ".parquet":
-        pq.write_table(table, path, row_group_size=rows)
-    else:
-        pacsv.write_csv(table, path)
-    return path
-
-
 def read(path, columns, types=None):
     batches = list(BigTable.open(path).batches(columns, types))
     return pa.Table.from_batches(batches)
@@ -47,7 +35,7 @@ def read(path, columns, types=None):
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_gives_the_same_rows_in_the_same_order(tmp_path, kind):
-    path = write(TABLE, tmp_path / f"t.{kind}")
+    path = write_table(TABLE, tmp_path / f"t.{kind}")
 
     found = read(path, TABLE.column_names, {"roi": pa.string()})
 
@@ -76,7 +64,7 @@ def test_any_table_survives_any_format(folder, rows, chunk):
     )
 
     for kind in FORMATS:
-        found = read(write(table, folder / f"t.{kind}", chunk), list(types), types)
+        found = read(write_table(table, folder / f"t.{kind}", chunk), list(types), types)
         pd.testing.assert_frame_equal(found.to_pandas(), table.to_pandas(), obj=kind)
         assert found.schema.types == table.schema.types
 
@@ -84,7 +72,7 @@ def test_any_table_survives_any_format(folder, rows, chunk):
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("columns", [["roi"], ["conf", "point_id"], ["flag", "roi", "point_id"]])
 def test_only_the_columns_asked_for_in_the_order_asked_for(tmp_path, kind, columns):
-    path = write(TABLE, tmp_path / f"t.{kind}")
+    path = write_table(TABLE, tmp_path / f"t.{kind}")
 
     batches = list(BigTable.open(path).batches(columns, {"roi": pa.string()}))
 
@@ -104,7 +92,7 @@ def test_batches_with_dictionaries_of_their_own(tmp_path, kind):
         with pa.ipc.new_file(path, batches[0].schema, options=options) as writer:
             writer.write_table(pa.Table.from_batches(batches).unify_dictionaries(), max_chunksize=2)
     else:
-        write(pa.Table.from_batches(batches), path)
+        write_table(pa.Table.from_batches(batches), path)
 
     values = [value for batch in BigTable.open(path).batches(["roi"]) for value in batch["roi"].to_pylist()]
 
@@ -116,21 +104,21 @@ def test_a_table_longer_than_a_batch_keeps_its_order(tmp_path, monkeypatch):
     ids = np.random.default_rng(0).permutation(200_000)
     table = pa.table({"id": ids})
     for kind in FORMATS:
-        batches = list(BigTable.open(write(table, tmp_path / f"t.{kind}", 60_000)).batches(["id"]))
+        batches = list(BigTable.open(write_table(table, tmp_path / f"t.{kind}", 60_000)).batches(["id"]))
         assert len(batches) > 1
         assert np.array_equal(np.concatenate([batch["id"].to_numpy() for batch in batches]), ids)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_columns_that_differ_in_case_only_are_refused(tmp_path, kind):
-    path = write(pa.table({"body": [1], "x": [2], "Body": [3]}), tmp_path / f"t.{kind}")
+    path = write_table(pa.table({"body": [1], "x": [2], "Body": [3]}), tmp_path / f"t.{kind}")
 
     with pytest.raises(DataError, match=r"column 'Body' differs from 'body' only in upper and lower case"):
         BigTable.open(path)
 
 
 def test_all_that_a_header_lacks_is_said_at_once(tmp_path):
-    table = BigTable.open(write(pa.table({"body": ["a"], "conf": [1]}), tmp_path / "t.feather"))
+    table = BigTable.open(write_table(pa.table({"body": ["a"], "conf": [1]}), tmp_path / "t.feather"))
 
     with pytest.raises(DataError) as caught:
         table.require({"kind": "PreSyn or PostSyn", "conf": "confidence"}, {"body": Kind.INTEGER, "conf": Kind.NUMBER})
@@ -157,7 +145,7 @@ def damaged(path):
 def test_damage_midway_is_found_where_it_lies(tmp_path, kind, share):
     # Damage shows where data were compressed; other numbers are as good as those that were overwritten.
     table = pa.table({"id": np.arange(200_000) // 50, "text": ["some text"] * 200_000})
-    path = write(table, tmp_path / f"t.{kind}", 20_000)
+    path = write_table(table, tmp_path / f"t.{kind}", 20_000)
     content = bytearray(path.read_bytes())
     start = int(len(content) * share)
     content[start : start + 512] = b"\xff" * 512
@@ -172,7 +160,7 @@ def test_damage_midway_is_found_where_it_lies(tmp_path, kind, share):
 
 @pytest.mark.parametrize("kind", ["feather", "parquet"])
 def test_a_file_that_is_cut_off(tmp_path, kind):
-    path = write(pa.table({"id": range(1000), "text": ["x"] * 1000}), tmp_path / f"t.{kind}", 100)
+    path = write_table(pa.table({"id": range(1000), "text": ["x"] * 1000}), tmp_path / f"t.{kind}", 100)
     content = path.read_bytes()
     for keep in (1, 5, 20, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:keep])

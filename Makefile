@@ -18,14 +18,14 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 EXAMPLE := examples/hemibrain-mb
 
-.PHONY: demo test check docs bench clean debian-venv
+.PHONY: demo test check docs bench clean debian-venv java
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
 	$(BIN)/flyem-snapshot -c $(EXAMPLE)/config.yaml
 	@$(BIN)/python examples/glance.py "$$($(BIN)/flyem-snapshot -d -c $(EXAMPLE)/config.yaml)"
 
-test: check
+test: check java
 	$(BIN)/python -m pytest -q
 
 check: $(VENV)/installed-dev
@@ -58,6 +58,12 @@ $(VENV)/installed-dev: pyproject.toml setup.py | $(BIN)/python
 $(BIN)/python:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV) || $(MAKE) --no-print-directory debian-venv
+
+# The tests import into real Neo4j servers, which Maven assembles from published jars: that takes Java 17 or later.
+java:
+	@command -v mvn >/dev/null && command -v java >/dev/null || { \
+	    command -v apt-get >/dev/null || { echo "install Maven and a JDK (17 or later) for the tests"; exit 1; }; \
+	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq maven default-jdk-headless; }
 
 # Debian keeps what `python3 -m venv` needs in a package of its own.
 debian-venv:

@@ -12,6 +12,7 @@ from pathlib import Path
 from flyem_snapshot.config.reference import settings_reference
 from flyem_snapshot.config.root import config_model
 from flyem_snapshot.config.schema import schema_text
+from flyem_snapshot.outputs.neuprint.meta_settings import MetaSettings
 from flyem_snapshot.pipeline.registry import INPUTS, OUTPUTS
 
 DOCS = Path(__file__).resolve().parent
@@ -35,7 +36,8 @@ def derived_files() -> dict[Path, str]:
     model = config_model((stage.room, stage.name, stage.config) for stage in (*INPUTS, *OUTPUTS))
     return {
         DOCS / "config.schema.json": schema_text(model),
-        DOCS / "settings.md": settings_reference(model),
+        DOCS / "neuprint-meta.schema.json": schema_text(MetaSettings, "flyem-snapshot meta file of neuPrint"),
+        DOCS / "settings.md": settings_reference(model, {"The meta file of neuPrint": MetaSettings}),
     }
 
 

@@ -22,6 +22,7 @@ examples:
   flyem-snapshot -c config.yaml --check   find mistakes in the settings and the input files, in seconds
   flyem-snapshot -c config.yaml --plan    what a run would do, and why
   flyem-snapshot -c config.yaml           make the snapshot; the same command resumes after an interruption
+  flyem-snapshot --verify DIR             prove that a finished snapshot is whole and agrees with itself
 
 exit codes:
   0    done
@@ -41,6 +42,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="the config file (YAML); run all it asks for")
+    parser.add_argument(
+        "--verify", type=Path, metavar="DIR", help="check a finished snapshot; nothing is written there"
+    )
     parser.add_argument("--version", action="version", version=f"flyem-snapshot {__version__}")
 
     with_config = parser.add_argument_group("instead of running, with -c")
@@ -53,6 +57,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         (with_config, "", "check", "check settings, input files and free space; nothing is written"),
         (without_config, "-y", "dump-default-yaml", "print a config file with every default"),
         (without_config, "-Y", "dump-verbose-yaml", "the same, with each setting explained"),
+        (without_config, "-m", "dump-neuprint-default-meta", "print a meta file for neuPrint with every default"),
+        (without_config, "-M", "dump-verbose-neuprint-default-meta", "the same, with each setting explained"),
         (without_config, "", "schema", "print the JSON Schema of config files, for editors"),
     ):
         flags = [flag for flag in (short, f"--{name}") if flag]
@@ -63,6 +69,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if len(shown) > 1:
         parser.error(f"only one of {', '.join(f'--{name}' for name in shown)} can be printed at a time")
     arguments.show = shown[0] if shown else None
+    if arguments.verify is not None and (arguments.config is not None or arguments.show):
+        parser.error("--verify goes alone: it takes the settings from the snapshot")
     if arguments.config is not None and arguments.show in _WITHOUT_CONFIG:
         parser.error(f"--{arguments.show} does not go with --config")
     return arguments
@@ -74,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_arguments(words)
     if arguments.show in _WITHOUT_CONFIG:
         action = functools.partial(_print_model, arguments.show)
+    elif arguments.verify is not None:
+        action = functools.partial(_verify, arguments.verify)
     elif arguments.config is None:
         complain("no config file given: use -c FILE; -Y prints one to start from, --help explains")
         return 1
@@ -82,18 +92,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(action, resume=shlex.join(["flyem-snapshot", *words]))
 
 
-_WITHOUT_CONFIG = frozenset({"dump-default-yaml", "dump-verbose-yaml", "schema"})
+_META = {"dump-neuprint-default-meta": "dump-default-yaml", "dump-verbose-neuprint-default-meta": "dump-verbose-yaml"}
+"""What prints the meta file's model, by what prints the whole configuration likewise."""
+
+_WITHOUT_CONFIG = frozenset({"dump-default-yaml", "dump-verbose-yaml", "schema", *_META})
 
 
 def _print_model(what: str) -> None:
     """Print something that follows from the settings models alone."""
     from flyem_snapshot.config.schema import schema_text
     from flyem_snapshot.config.template import default_yaml, verbose_yaml
+    from flyem_snapshot.outputs.neuprint.meta_settings import MetaSettings
     from flyem_snapshot.pipeline.job import composed_model
     from flyem_snapshot.pipeline.registry import INPUTS, OUTPUTS
 
-    text = {"dump-default-yaml": default_yaml, "dump-verbose-yaml": verbose_yaml, "schema": schema_text}[what]
-    say(text(composed_model((*INPUTS, *OUTPUTS))))
+    text = {"dump-default-yaml": default_yaml, "dump-verbose-yaml": verbose_yaml, "schema": schema_text}
+    model = MetaSettings if what in _META else composed_model((*INPUTS, *OUTPUTS))
+    say(text[_META.get(what, what)](model))
 
 
 def _with_job(config: Path, show: str | None) -> None:
@@ -117,6 +132,13 @@ def _with_job(config: Path, show: str | None) -> None:
 
         check_job(job)
         say(f"{config}: no problems found")
+
+
+def _verify(root: Path) -> None:
+    """Make every check of a finished snapshot."""
+    from flyem_snapshot.verify.run import verify
+
+    verify(root, say)
 
 
 def _run(job: Job) -> None:

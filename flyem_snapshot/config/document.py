@@ -18,6 +18,8 @@ from flyem_snapshot.errors import ConfigError, Problem
 
 KeyPath = tuple[str | int, ...]
 
+SECTIONS = "the sections inputs, outputs and job-settings"
+TEMPLATE = "print a template to start from: flyem-snapshot -Y"
 MAX_VALUES = 200_000
 _TAG = "tag:yaml.org,2002:"
 _STANDARD_TAGS = {f"{_TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp", "seq", "map")}
@@ -44,11 +46,15 @@ class Mark:
 
 @dataclass(frozen=True)
 class Document:
-    """The plain value of a YAML file, and where each part of it stands."""
+    """The plain value of a YAML file, and where each part of it stands.
+
+    `parts` are the documents of those sections that stand in files of their own, by their paths.
+    """
 
     file: Path
     content: dict[str, Any]
     marks: Mapping[KeyPath, Mark]
+    parts: Mapping[KeyPath, Document] = field(default_factory=dict)
 
     def locate(self, path: KeyPath) -> tuple[int, int]:
         """Line and column (from 1) of the value at a path, or of the nearest enclosing value that is written."""
@@ -62,16 +68,22 @@ class Document:
         return self.marks[path].text if path in self.marks else ""
 
     def place(self, problem: Problem) -> Problem:
-        """The problem with this file and the line and column of its path, unless it has a place already."""
-        return problem if problem.file else problem.at(self.file, *self.locate(problem.path))
+        """The problem with the file, line and column of its path, unless it has a place already."""
+        if problem.file:
+            return problem
+        for length in range(len(problem.path), 0, -1):
+            if part := self.parts.get(problem.path[:length]):
+                return problem.at(part.file, *part.locate(problem.path[length:]))
+        return problem.at(self.file, *self.locate(problem.path))
 
     def error(self, problems: list[Problem]) -> ConfigError:
-        """All of these problems as one error, in file order."""
+        """All of these problems as one error, in file order; those of other files come last."""
         placed = [self.place(problem) for problem in problems]
-        return ConfigError(sorted(placed, key=lambda problem: (problem.line, problem.column)))
+        files = list(dict.fromkeys([self.file, *(problem.file for problem in placed)]))
+        return ConfigError(sorted(placed, key=lambda p: (files.index(p.file), p.line, p.column)))
 
 
-def read_document(file: Path) -> Document:
+def read_document(file: Path, consists_of: str = SECTIONS, hint: str = TEMPLATE) -> Document:
     """Read a YAML file whose content is a mapping; ConfigError with the place and the reason if it is not one."""
     text = _decoded(file)
     try:
@@ -88,8 +100,7 @@ def read_document(file: Path) -> Document:
         raise ConfigError([Problem((), "nested too deeply", file=file, line=1, column=1)]) from error
     if not isinstance(node, MappingNode):
         found = "empty" if node is None else "a list" if isinstance(node, SequenceNode) else "a single value"
-        message = f"a configuration consists of the sections inputs, outputs and job-settings, but this file is {found}"
-        hint = "print a template to start from: flyem-snapshot -Y"
+        message = f"a configuration consists of {consists_of}, but this file is {found}"
         raise ConfigError([Problem((), message, hint, file=file, line=1, column=1)])
     builder = _Builder(file, {(): Mark(1, 1)})
     content = builder.value(node, ())

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from flyem_snapshot.config.document import Document, KeyPath, read_document
-from flyem_snapshot.config.model import Section, kebab
+from flyem_snapshot.config.include import with_included
+from flyem_snapshot.config.model import Section
 from flyem_snapshot.config.root import Config
 from flyem_snapshot.config.rules import rule_problems
 from flyem_snapshot.config.schema import json_schema
@@ -47,7 +48,9 @@ def load_config(path: Path, model: type[Config]) -> Loaded:
     """
     document = read_document(path)
     content, problems = without_unsupported(document.content)
-    problems += violations(replace(document, content=content), json_schema(model))
+    document, included_problems = with_included(replace(document, content=content), model)
+    content = document.content
+    problems += [*included_problems, *violations(document, json_schema(model))]
     if problems:
         raise document.error(problems)
     try:
@@ -71,7 +74,7 @@ def _file_keys(config: Section, path: KeyPath) -> KeyPath:
     for part in path:
         name = str(part).replace("-", "_")
         if isinstance(value, Section) and name in type(value).model_fields:
-            keys.append(kebab(name))
+            keys.append(value.key_of(name))
             value = getattr(value, name)
         else:
             keys.append(part)

@@ -30,11 +30,15 @@ class Traits:
     directory: bool = False
     one_of: str = ""
     examples: tuple[Any, ...] = ()
+    own_file: bool = False
+    inlined: tuple[str, ...] = ()
 
     def __call__(self, schema: dict[str, Any]) -> None:
         """Tell a reader of the JSON Schema about the fallback and the examples; a file's name may not be empty."""
         if schema.pop("format", "") == "path":
             schema["minLength"] = 1
+        if self.own_file:
+            schema["anyOf"] = [{"type": ["string", "null"]}, *(e for e in schema["anyOf"] if "enum" not in e)]
         if self.inherits:
             schema["description"] += f" If not set: {self.fallback}."
         if self.examples:
@@ -58,6 +62,8 @@ def setting(
     directory: bool = False,
     one_of: str = "",
     examples: tuple[Any, ...] = (),
+    own_file: bool = False,
+    inlined: tuple[str, ...] = (),
     **bounds: Any,
 ) -> Any:
     """One setting: a pydantic field with a description that a biologist understands.
@@ -71,9 +77,13 @@ def setting(
     - `directory=True` marks a `Path` to a directory: made absolute likewise, never hashed.
     - `one_of` is the address that lists the names this setting may take.
     - `examples` stand in the schema; a free-key section shows its first example in the template.
+    - `own_file` marks a section that may stand in a YAML file of its own, named in its place; relative paths in that
+      file are relative to it.
+    - `inlined` lists suffixes: a text within the value, however deep, that has one of them names a file whose content
+      takes its place.  Both kinds of file are read when the configuration is loaded: see `config/include.py`.
     - `bounds` are pydantic's: `ge`, `le`, `pattern`, `min_length`, ...
     """
-    traits = Traits(affects_result, inherits, input_file, directory, one_of, examples)
+    traits = Traits(affects_result, inherits, input_file, directory, one_of, examples, own_file, inlined)
     return Field(default, description=" ".join(doc.split()), json_schema_extra=traits, **bounds)
 
 
@@ -105,6 +115,11 @@ class Section(BaseModel):
         protected_namespaces=(),
     )
 
+    @classmethod
+    def key_of(cls, name: str) -> str:
+        """The key in the file of a field: its alias, which is in kebab-case unless the section says otherwise."""
+        return cls.model_fields[name].alias or name
+
     @model_validator(mode="before")
     @classmethod
     def _read_unset_values(cls, data: Any) -> Any:
@@ -116,10 +131,10 @@ class Section(BaseModel):
             return {}
         if not isinstance(data, Mapping):
             return data
-        fields = {kebab(name): field for name, field in cls.model_fields.items()}
+        fields = {cls.key_of(name): field for name, field in cls.model_fields.items()} | cls.model_fields
         kept: dict[Any, Any] = {}
         for key, value in data.items():
-            field = fields.get(kebab(key)) if isinstance(key, str) else None
+            field = fields.get(key) if isinstance(key, str) else None
             if field is not None and value == "" and is_optional(field):
                 kept[key] = None
             elif field is None or value is not None or not isinstance(field.default, Mapping | tuple):

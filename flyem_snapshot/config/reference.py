@@ -20,10 +20,17 @@ configuration file; they may begin with `~`, and contain environment variables (
 """
 
 
-def settings_reference(model: type[Section]) -> str:
-    """All settings of a model in Markdown: a heading and a table for each section."""
+def settings_reference(model: type[Section], own_files: Mapping[str, type[Section]] | None = None) -> str:
+    """All settings of a model in Markdown: a heading and a table for each section.
+
+    `own_files` are the models of sections that have files of their own, by the heading under which they follow.
+    """
     schema = json_schema(model)
-    return "\n".join([PREFACE, *_section(schema, schema, "")]).rstrip("\n") + "\n"
+    lines = [PREFACE, *_section(schema, schema, "")]
+    for heading, other in (own_files or {}).items():
+        root = json_schema(other)
+        lines += [f"# {heading}\n", f"{_escaped(root['description'])}\n", *_section(root, root, "")]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _section(node: Node, root: Node, address: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flyem_snapshot.config.fallbacks import with_fallbacks
 from flyem_snapshot.config.load import Loaded
-from flyem_snapshot.config.model import Section, kebab, traits_of
+from flyem_snapshot.config.model import Section, traits_of
 from flyem_snapshot.config.paths import expanded, is_input_file, is_path
 from flyem_snapshot.config.root import Config
 from flyem_snapshot.config.walk import Setting, rebuilt, settings, value_at
@@ -62,9 +62,9 @@ def result_settings(section: Section) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         value, traits = getattr(section, name), traits_of(field)
-        setting = Setting((kebab(name),), section, name, traits, value)
+        setting = Setting((section.key_of(name),), section, name, traits, value)
         if traits.affects_result and traits.input_file is not True and not is_input_file(setting):
-            kept[kebab(name)] = _plain(value)
+            kept[section.key_of(name)] = _plain(value)
     return kept | {key: _plain(value) for key, value in (section.model_extra or {}).items()}
 
 

@@ -56,15 +56,15 @@ def _also_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     return {**schema, "type": [schema["type"], "null"]}
 
 
-def json_schema(model: type[Section]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a model of settings, with kebab-case keys."""
+def json_schema(model: type[Section], title: str = "flyem-snapshot configuration") -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a model of settings, with the keys of the file."""
     made = model.model_json_schema(by_alias=True, schema_generator=_Generator)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "flyem-snapshot configuration", **made}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **made}
 
 
-def schema_text(model: type[Section]) -> str:
+def schema_text(model: type[Section], title: str = "flyem-snapshot configuration") -> str:
     """The JSON Schema as the text of a file."""
-    return json.dumps(json_schema(model), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(json_schema(model, title), indent=2, ensure_ascii=False) + "\n"
 
 
 def validator(schema: dict[str, Any]) -> Validator:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flyem_snapshot.config.model import Section, Traits, kebab, traits_of
+from flyem_snapshot.config.model import Section, Traits, traits_of
 
 Path = tuple[str | int, ...]
 S = TypeVar("S", bound=Section)
@@ -54,7 +54,7 @@ def _sections_in(value: Any, path: Path) -> Iterator[tuple[Path, Section]]:
 def _entries(section: Section) -> Iterator[tuple[str, Any]]:
     """The values of a section by the keys of the file; user-named entries come last."""
     for name in type(section).model_fields:
-        yield kebab(name), getattr(section, name)
+        yield section.key_of(name), getattr(section, name)
     yield from (section.model_extra or {}).items()
 
 
@@ -64,14 +64,14 @@ def settings(root: Section) -> Iterator[Setting]:
         for name, field in type(section).model_fields.items():
             value = getattr(section, name)
             if not isinstance(value, Section):
-                yield Setting((*path, kebab(name)), section, name, traits_of(field), value)
+                yield Setting((*path, section.key_of(name)), section, name, traits_of(field), value)
 
 
 def rebuilt(section: S, change: Callable[[Setting], Any], path: Path = ()) -> S:
     """A copy in which every setting has the value that `change` returns; the others count as (un)written as before."""
     update: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
-        here, value = (*path, kebab(name)), getattr(section, name)
+        here, value = (*path, section.key_of(name)), getattr(section, name)
         changed = value
         if not isinstance(value, Section):
             changed = change(Setting(here, section, name, traits_of(field), value))

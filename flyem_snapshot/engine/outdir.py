@@ -106,7 +106,7 @@ class OutputDir:
     """
 
     root: Path
-    on_claim: Callable[[str], None] = lambda relative: None
+    on_claim: Callable[..., None] = lambda *relatives: None
     written: dict[str, FileRecord] = field(default_factory=dict)
 
     def path(self, relative: str) -> Path:

@@ -108,7 +108,8 @@ def export_flat_connectome(
     _write_partners(export, partners)
     _write_weights(export, partners)
     if annotations is not None:
-        ctx.out.feather_from_pandas(export.file("body-annotations"), neuprint_properties(annotations.frame, {}))
+        names = config.annotation_property_names or {}
+        ctx.out.feather_from_pandas(export.file("body-annotations"), neuprint_properties(annotations.frame, names))
     write_body_stats(export.file("body-stats"), ctx, synapses, annotations, points, partners, export.compartments)
     if config.gcs_bucket_dir:
         upload(ctx.out, f"{FOLDER}/", config.gcs_bucket_dir, ctx.tag, project=config.gcp_project)

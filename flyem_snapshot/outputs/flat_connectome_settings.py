@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from flyem_snapshot.config.model import Section, setting
@@ -29,6 +29,12 @@ class FlatConnectomeSettings(Section):
         one_of="inputs.synapses.roi-set-names",
         doc="""Write only connections whose PSD lies in some ROI of this ROI set. Its name becomes part of the file
         names.""",
+    )
+    annotation_property_names: Mapping[str, str] | None = setting(
+        None,
+        inherits="outputs.neuprint.annotation-property-names",
+        doc="""Names of columns of the body annotations, {column in the input: name}; '' leaves a column out. Other
+        columns are renamed by rule: cell_body_fiber becomes cellBodyFiber.""",
     )
     gcp_project: str | None = setting(
         None,

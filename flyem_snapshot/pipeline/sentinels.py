@@ -87,10 +87,10 @@ class StageCache:
         return ""
 
     @contextmanager
-    def rewriting(self, others: Collection[str]) -> Iterator[tuple[Callable[[str], None], Callable[[Record], None]]]:
+    def rewriting(self, others: Collection[str]) -> Iterator[tuple[Callable[..., None], Callable[[Record], None]]]:
         """Take the stage's sentinels away and let it write.
 
-        Yields `claim(relative)`, to be called before a file appears, and `finish(record)`, to be called once all
+        Yields `claim(*relatives)`, to be called before files appear, and `finish(record)`, to be called once all
         files are in place.  `others` are files of other stages, which are never removed.
         """
         with output_errors(self.root):
@@ -101,12 +101,12 @@ class StageCache:
             journal = self.claims_path.open("ab")
         with journal:
 
-            def claim(relative: str) -> None:
-                if relative not in claimed:
-                    journal.write(_line(relative))
+            def claim(*relatives: str) -> None:
+                if new := [relative for relative in relatives if relative not in claimed]:
+                    journal.writelines(map(_line, new))
                     journal.flush()
                     os.fsync(journal.fileno())
-                    claimed.add(relative)
+                    claimed.update(new)
 
             def finish(record: Record) -> None:
                 with output_errors(self.root):

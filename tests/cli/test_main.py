@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from ruamel.yaml import YAML
 
 from flyem_snapshot import __version__
 
@@ -71,7 +72,12 @@ def test_flags_that_tell_of_a_config_need_one(flags):
         ),
         (("-y", "-Y"), "only one of --dump-default-yaml, --dump-verbose-yaml can be printed at a time"),
         (("-c", "x", "-Y"), "--dump-verbose-yaml does not go with --config"),
-        (("-m",), "unrecognized arguments: -m"),
+        (
+            ("-m", "-M"),
+            "only one of --dump-neuprint-default-meta, --dump-verbose-neuprint-default-meta can be printed at a time",
+        ),
+        (("-c", "x", "-M"), "--dump-verbose-neuprint-default-meta does not go with --config"),
+        (("-w",), "unrecognized arguments: -w"),
     ],
 )
 def test_flags_that_exclude_each_other_are_refused(flags, message):
@@ -90,7 +96,7 @@ def test_a_config_that_does_not_exist_is_one_message(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("flag", ["-y", "-Y", "--schema"])
+@pytest.mark.parametrize("flag", ["-y", "-Y", "-m", "-M", "--schema"])
 def test_what_is_printed_may_be_cut_short_by_its_reader(flag):
     reader, writer = os.pipe()
     os.close(reader)
@@ -103,3 +109,15 @@ def test_what_is_printed_may_be_cut_short_by_its_reader(flag):
 
 def test_the_schema_is_json():
     assert {"inputs", "outputs", "job-settings"} <= json.loads(run("--schema").stdout)["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    "flags", [("-m", "--dump-neuprint-default-meta"), ("-M", "--dump-verbose-neuprint-default-meta")]
+)
+def test_a_meta_file_to_start_from_is_printed(flags):
+    short, long = (run(flag).stdout for flag in flags)
+    content = YAML(typ="safe", pure=True).load(short)
+
+    assert short == long
+    assert (content["dataset"], content["overviewOrder"], content["voxelSize"]) == ("", "clustered", [8.0, 8.0, 8.0])
+    assert ("# Name of the dataset" in short) == (flags[0] == "-M")

@@ -183,5 +183,6 @@ def test_the_settings_that_affect_a_result_leave_out_files_and_the_machine(resol
         "roi-set": "primary",
         "compartment-column": "compartment",
         "restrict-connectivity-to-roiset": None,
+        "annotation-property-names": None,
         "gcs-bucket-dir": "bucket/dir",
     }

@@ -123,12 +123,14 @@ def status_counts(annotations: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["status", "count"]).astype({"count": "int64"})
 
 
-def property_name(column: str) -> str:
+def property_name(column: str, names: dict[str, str] | None = None) -> str:
     """The property that a column becomes; '' drops it.
 
     `cell_body_fiber` and `cell body fiber` -> cellBodyFiber, empty parts ignored; then Position -> Location in names
-    that contain it; then the fixed table.
+    that contain it; then the fixed table; a name given by the user wins over all.
     """
+    if names and column in names:
+        return names[column]
     if column in DROPPED_PROPERTIES:
         return ""
     if column in PROPERTIES:
@@ -139,7 +141,7 @@ def property_name(column: str) -> str:
     return head + "".join(part[0].upper() + part[1:] for part in tail)
 
 
-def neuprint_view(annotations: pd.DataFrame) -> pd.DataFrame:
+def neuprint_view(annotations: pd.DataFrame, names: dict[str, str] | None = None) -> pd.DataFrame:
     """One row per annotated body but 0, columns under their property names, the simplified status last.
 
     Columns with one property: the first non-null value per row, at the first one's place.  '' is null.
@@ -149,7 +151,7 @@ def neuprint_view(annotations: pd.DataFrame) -> pd.DataFrame:
     table["bodyid"] = table["body"]
     view: dict[str, pd.Series] = {}
     for column in table.columns.drop("body"):
-        name = property_name(column)
+        name = property_name(column, names)
         if name in view:
             first = view[name].astype(object)
             view[name] = first.where(first.notna(), table[column].astype(object)).infer_objects()

@@ -29,7 +29,8 @@ def outputs(inputs: Inputs) -> dict[str, pd.DataFrame]:
     if inputs.annotations is not None:
         tables["tables/body-annotations"] = inputs.annotations
         tables["tables/body-status-counts"] = status_counts(inputs.annotations)
-        tables["body-annotations"] = neuprint_view(inputs.annotations)
+        names = inputs.config.get("outputs.neuprint.annotation-property-names", {})
+        tables["body-annotations"] = neuprint_view(inputs.annotations, names)
         for subset, worst in SUBSETS.items() if inputs.annotations["status"].notna().any() else ():
             bodies = qualifying(inputs.annotations, worst)
             rows = partners["body_pre"].isin(bodies) & partners["body_post"].isin(bodies)

@@ -1,0 +1,57 @@
+"""The inspect command, on a finished database."""
+
+import signal
+import subprocess
+import sys
+import time
+
+from tests.neo4j.conftest import local, run
+from tests.neo4j.tiny_neuprint import BIG_BODY, write_snapshot
+
+
+def inspect_command(snapshot, version):
+    return [
+        sys.executable,
+        "-m",
+        "flyem_snapshot.cli.inspect_database",
+        str(snapshot),
+        "--memory",
+        "2GB",
+        *local(version),
+    ]
+
+
+def test_queries_are_answered_and_nothing_can_be_written(imported):
+    version, snapshot = imported
+    done = run(inspect_command(snapshot, version), "MATCH (n:Neuron) RETURN n.bodyId;\nCREATE (n:Neuron);\n")
+    assert str(BIG_BODY) in done.stdout
+    assert "read-only" in done.stderr
+    assert done.returncode == 1  # the second query failed
+
+
+def test_a_closed_terminal_or_ctrl_c_stops_the_server(imported):
+    version, snapshot = imported
+    process = subprocess.Popen(
+        inspect_command(snapshot, version),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdin.write("RETURN 'shell ' + 'is open';\n")
+    process.stdin.flush()
+    while "shell is open" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert not list(snapshot.glob(".flyem-snapshot*"))
+    again = time.monotonic()
+    done = run(inspect_command(snapshot, version), "RETURN 'once ' + 'more';\n")
+    assert "once more" in done.stdout, f"{done.stderr} after {time.monotonic() - again} s"
+
+
+def test_a_snapshot_without_a_database_is_refused(tmp_path):
+    done = run(inspect_command(write_snapshot(tmp_path / "s"), "5.26"))
+    assert done.returncode == 1
+    assert "there is no finished database" in done.stderr

@@ -200,8 +200,8 @@ class CsvFiles:
         file.size += len(content)
         file.digest.update(content)
         if file.size - file.sent_to_disk >= _WRITE_BACK:
-            # Starts writing and drops what is written: otherwise gigabytes wait for the sync at the end, and fill memory
-            # that the job's limit counts.
+            # Starts writing and drops what is written: otherwise gigabytes wait for the sync at the end, and fill
+            # memory that the job's limit counts.
             os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             file.sent_to_disk = file.size
 

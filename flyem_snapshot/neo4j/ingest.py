@@ -96,7 +96,7 @@ def debug_shell(job: Ingestion) -> int:
 
 @contextlib.contextmanager
 def _prepared(job: Ingestion) -> Iterator[tuple[Path, dict[str, Path], int]]:
-    """Check the snapshot, lock it, and lay out the work folder; yields that folder, the places for the runtime, and the lock."""
+    """Check the snapshot, lock it, and lay out the work folder; yields that folder, the runtime's places, the lock."""
     snapshot = job.snapshot
     folder = snapshot / names.FOLDER
     if not folder.is_dir():

@@ -18,7 +18,7 @@ def unrestricted(snapshot: Snapshot) -> str:
 
 def at_least(snapshot: Snapshot, column: str = "confidence") -> str:
     """SQL: whether a confidence reaches the threshold of `weight`; compared as the 32-bit numbers that they are."""
-    return f"{column} >= CAST({literal(snapshot.settings.threshold)} AS FLOAT)"
+    return f"({column} >= CAST({literal(snapshot.settings.threshold)} AS FLOAT) AND NOT isnan({column}))"
 
 
 def _levels(snapshot: Snapshot) -> str:

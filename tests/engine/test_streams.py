@@ -5,6 +5,7 @@ import time
 from contextvars import ContextVar
 from itertools import pairwise
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -355,3 +356,12 @@ def test_parquet_has_dictionaries_for_text_only(folder):
 
     group = pq.ParquetFile(folder / "f").metadata.row_group(0)
     assert [group.column(i).has_dictionary_page for i in range(3)] == [False, True, True]
+
+
+def test_a_missing_confidence_is_still_nan_when_duckdb_reads_the_file(tmp_path):
+    schema = pa.schema([("conf", pa.float32())])
+    batch = pa.record_batch([pa.array([0.5, float("nan"), 0.75], pa.float32())], schema=schema)
+    write_parquet(tmp_path / "x.parquet", schema, [batch])
+    counted = "count(*) FILTER (WHERE isnan(conf)), count(*) FILTER (WHERE conf >= 0.6 AND NOT isnan(conf))"
+    with duckdb.connect() as connection:
+        assert connection.sql(f"SELECT {counted} FROM '{tmp_path}/x.parquet'").fetchall() == [(1, 1)]

@@ -49,9 +49,9 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return version, snapshot
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def session(imported: tuple[str, Path]) -> Iterator[neo4j.Session]:
-    """A session with the database, started from DIR/neo4j as a user would deploy it."""
+    """A session with the database, started from DIR/neo4j as a user would deploy it; one module at a time."""
     version, snapshot = imported
     with (
         neo4j_homes.running(version, snapshot / "neo4j" / "data") as address,

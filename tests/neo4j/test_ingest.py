@@ -74,11 +74,11 @@ def test_a_killed_run_is_in_nobodys_way_and_the_next_may_run_in_a_container(tmp_
 def test_ctrl_c_ends_everything_and_leaves_no_database(tmp_path):
     snapshot = write_snapshot(tmp_path / "s", optional=False)
     command = ingest_command(snapshot, "5.26", *local("5.26"))
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while "importing" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while "importing" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted" in errors
     assert state(snapshot) == {"neuprint", "neo4j-logs", ".neo4j-lock"}

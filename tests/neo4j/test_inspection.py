@@ -31,19 +31,14 @@ def test_queries_are_answered_and_nothing_can_be_written(imported):
 
 def test_a_closed_terminal_or_ctrl_c_stops_the_server(imported):
     version, snapshot = imported
-    process = subprocess.Popen(
-        inspect_command(snapshot, version),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process.stdin.write("RETURN 'shell ' + 'is open';\n")
-    process.stdin.flush()
-    while "shell is open" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(inspect_command(snapshot, version), text=True, **pipes) as process:
+        process.stdin.write("RETURN 'shell ' + 'is open';\n")
+        process.stdin.flush()
+        while "shell is open" not in (line := process.stdout.readline()):
+            assert line, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
     assert process.returncode == 130
     assert not list(snapshot.glob(".flyem-snapshot*"))
     again = time.monotonic()

@@ -12,7 +12,7 @@ from tests.neuprint_client import real
 from tests.neuprint_client.serving import Served, ingest, served
 from tests.running import run_snapshot
 
-SAMPLE = {"odd": 10_000, "example": 60}
+SAMPLE = {"odd": 10_000, "example": 25}
 WORDS = {"odd": ("abc", "kc", "schmidt", "größe"), "example": ("kca", "apl")}
 
 

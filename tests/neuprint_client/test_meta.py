@@ -19,11 +19,21 @@ def test_02_and_03_the_meta_totals_count_the_synapses_outside_body_0(db):
     assert (meta["totalPreCount"], meta["totalPostCount"]) == (tbars, len(db.flat.S) - tbars)
 
 
-def test_04_all_rois_are_those_of_synapses_and_counted_elements(db):
+def test_04_all_rois_are_those_of_synapses_and_counted_elements_and_empty_ones_of_the_hierarchy(db):
     seen = {roi for roi_set in db.flat.roi_sets for roi in db.flat.S[roi_set]}
     for name in db.flat.counted_elements:
         seen |= {roi for roi_set in db.flat.element_sets(name) for roi in db.flat.elements[name][roi_set]}
-    assert neuprint.fetch_all_rois(client=db.client) == sorted(seen - {UNSPECIFIED})
+    found = neuprint.fetch_all_rois(client=db.client)
+    empty = set(found) - seen
+    info = db.client.meta["roiInfo"]
+    assert set(found) >= seen - {UNSPECIFIED}
+    assert {(info[roi]["pre"], info[roi]["post"]) for roi in empty} <= {(0, 0)}
+    (root,) = db.flat.meta["roiHierarchy"]
+    assert empty <= names(db.client.meta["roiHierarchy"]) - {root}  # regions of the hierarchy in which nothing lies
+
+
+def names(node):
+    return {node["name"]}.union(*(names(child) for child in node.get("children", ())))
 
 
 def test_05_the_primary_rois_are_the_configured_ones(db):

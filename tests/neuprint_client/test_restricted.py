@@ -32,8 +32,8 @@ def touching(restricted, inside):
     rows = rows[rows["body_pre"].isin(bodies) | rows["body_post"].isin(bodies)]
     places = {tuple(p) for side in ("pre", "post") for p in rows[[f"{a}_{side}" for a in "xyz"]].to_numpy().tolist()}
     points = restricted.flat.S
-    near = [tuple(p) in places for p in points[["x", "y", "z"]].to_numpy().tolist()]
-    return bodies, points[near & points["body"].isin(bodies)], rows
+    points = points[[tuple(p) in places for p in points[["x", "y", "z"]].to_numpy().tolist()]]
+    return bodies, points[points["body"].isin(bodies)], rows
 
 
 def test_51_only_connections_inside_the_set_are_returned(restricted, inside):

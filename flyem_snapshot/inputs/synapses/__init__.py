@@ -7,4 +7,4 @@ from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
 from flyem_snapshot.stage import Stage
 from flyem_snapshot.tables.synapses import Synapses
 
-STAGE = Stage("synapses", "inputs", SynapsesSettings, load_synapses, produces=Synapses, check=check_synapses)
+STAGE = Stage("synapses", "inputs", SynapsesSettings, load_synapses, version=2, produces=Synapses, check=check_synapses)

@@ -31,6 +31,7 @@ class Count:
     column: str
     segment: str | None
     roi: str | None
+    is_kind: bool = False
 
 
 def segment_counts(scope: Scope) -> tuple[Count, ...]:
@@ -39,10 +40,9 @@ def segment_counts(scope: Scope) -> tuple[Count, ...]:
     counts += [Count(name, name, None) for name in ("upstreamPartners", "downstreamPartners")]
     if scope.compartments:
         counts += [Count(name, name, name) for name in (*COMPARTMENT_INPUTS, *COMPARTMENT_OUTPUTS)]
-    return (
-        *counts,
-        *(count for number, e in enumerate(scope.elements) for count, _ in _element_counts(scope, number, e)),
-    )
+    of_elements = [count for number, e in enumerate(scope.elements) for count, _ in _element_counts(scope, number, e)]
+    # The totals of all element tables come before the kinds of any.
+    return (*counts, *sorted(of_elements, key=lambda count: count.is_kind))
 
 
 def regions_of_scope(scope: Scope) -> Regions:
@@ -60,11 +60,11 @@ def count_pairs(scope: Scope, file: str) -> str:
     (balanced threshold); and by compartment (balanced threshold).  Sorted by body_pre, body_post.
     """
     t, h = thresholds(scope)
-    passing = f"conf_post >= {_confidence(t)}"
+    passing = _reaches("conf_post", t)
     counted = {
         "all_rows": "TRUE",
-        "weight": f"conf_post >= {_confidence(min(t, h))}",
-        "hp": f"conf_post >= {_confidence(h)}",
+        "weight": _reaches("conf_post", min(t, h)),
+        "hp": _reaches("conf_post", h),
         "post": passing,
     }
     if scope.compartments:
@@ -113,9 +113,12 @@ def thresholds(scope: Scope) -> tuple[float, float]:
     return meta.post_high_accuracy_threshold, meta.post_hp_threshold
 
 
-def _confidence(threshold: float) -> str:
-    """A threshold as confidences are stored: 0.9 as a FLOAT is less than 0.9, and must not fail against it."""
-    return f"CAST({literal(threshold)} AS FLOAT)"
+def _reaches(column: str, threshold: float) -> str:
+    """SQL: whether a confidence is at least the threshold; an unknown one (NaN, for DuckDB the largest) is not.
+
+    Compared as confidences are stored: 0.9 as a FLOAT is less than 0.9, and must not fail against it.
+    """
+    return f"({column} >= CAST({literal(threshold)} AS FLOAT) AND NOT isnan({column}))"
 
 
 def _number(condition: str) -> str:
@@ -125,7 +128,7 @@ def _number(condition: str) -> str:
 def point_conditions(scope: Scope) -> dict[str, str]:
     """The points that count as `pre` and as `post`."""
     t, _ = thresholds(scope)
-    counted = f"conf >= {_confidence(t)}" if scope.config.consistent_totals else "TRUE"
+    counted = _reaches("conf", t) if scope.config.consistent_totals else "TRUE"
     return {"pre": f"kind = 'PreSyn' AND {counted}", "post": f"kind = 'PostSyn' AND {counted}"}
 
 
@@ -144,7 +147,7 @@ def _synapse_parts(scope: Scope, regions: Regions) -> Iterator[str]:
     columns = ", ".join(f"{_number(condition)} AS {identifier(name)}" for name, condition in partners.items())
     yield f"""
         SELECT body_pre AS body, {combo}, {columns}
-        FROM {scope.partners} WHERE conf_post >= {_confidence(t)} GROUP BY body_pre, {COMBO}
+        FROM {scope.partners} WHERE {_reaches("conf_post", t)} GROUP BY body_pre, {COMBO}
     """
 
 
@@ -178,7 +181,7 @@ def _element_counts(scope: Scope, number: int, element: ElementScope) -> Iterato
         )
         for value in sorted(row[0] for row in kinds):
             yield (
-                Count(f"elements {number} {value}", value, value),
+                Count(f"elements {number} {value}", value, value, is_kind=True),
                 f"CAST({column} AS VARCHAR) = {literal(value)}",
             )
 

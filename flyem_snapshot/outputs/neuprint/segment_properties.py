@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from flyem_snapshot.engine.session import Engine
 from flyem_snapshot.engine.sql import identifier
-from flyem_snapshot.outputs.neuprint.properties import POINT, typed_properties
+from flyem_snapshot.outputs.neuprint.properties import POINT, Property, typed_properties
 
 _ROWS = "segment annotations"
 
@@ -30,7 +30,7 @@ class SegmentProperty:
 
 
 def segment_properties(engine: Engine, frame: pd.DataFrame) -> list[SegmentProperty]:
-    """The columns of a frame as `neuprint_properties` gives it; columns without any value are left out.
+    """The columns of a frame as `neuprint_properties` gives it; columns without any value are left out, but `bodyId`.
 
     Raises DataError for values that the importer cannot take.
     """
@@ -38,6 +38,8 @@ def segment_properties(engine: Engine, frame: pd.DataFrame) -> list[SegmentPrope
     with engine.registered(**{_ROWS: table}):
         rows = identifier(_ROWS)
         found = typed_properties(engine, rows, {name: name for name in table.column_names}, "the body annotations")
+        if not len(table):
+            found = [Property("bodyId", "long", "''")]
         columns = ", ".join(f"{p.cell} AS {identifier(p.name)}" for p in found)
         cells = engine.table(f"SELECT {columns} FROM {rows}")
     return [

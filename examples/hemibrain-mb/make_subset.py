@@ -51,6 +51,8 @@ def subset(points: pd.DataFrame, partners: pd.DataFrame, annotations: pd.DataFra
 
     described = chosen | set(annotations.loc[annotations["type"].fillna("").str.match(TYPES_WITHOUT_SYNAPSES), "body"])
     annotations = annotations[annotations["body"].isin(described)].drop(columns="in_points")
+    # The collection says it in words, but neuPrint's clients ask for a boolean: NeuronCriteria(cropped=False).
+    annotations["cropped"] = annotations["cropped"].map({"True": True, "False": False})
     return {
         "points": points.sort_values("point_id").astype({"roi": "category"}),
         "partners": partners.sort_values(["pre_id", "post_id"]),

@@ -39,7 +39,14 @@ _ALLOWED = "allowed are whole numbers, x, + - * // %, comparisons, 'a if b else 
 # Python warns of `1if x else 2` and reads 0x1F; neither is meant in a formula.
 _GLUED = re.compile(r"(?<![A-Za-z_0-9])[0-9][0-9_]*[A-Za-z]")
 _FORMAT = re.compile(r"0?[0-9]{0,2}d?")
-_FORBIDDEN_IN_NAMES = {"`": "a back-tick", ":": "a colon", '"': "a double quote", ";": "a semicolon"}
+_FORBIDDEN_IN_NAMES = {
+    "`": "a back-tick",
+    ":": "a colon",
+    '"': "a double quote",
+    ";": "a semicolon",
+    "{": "a brace",  # the importer of neo4j takes braces in a column's name for its own
+    "}": "a brace",
+}
 
 
 class Formula:

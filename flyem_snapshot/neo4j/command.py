@@ -31,12 +31,13 @@ def import_arguments(files: Sequence[ImportFile], version: Version, machine: Mac
         "--skip-duplicate-nodes=false",
         "--ignore-extra-columns=false",
         "--bad-tolerance=0",
+        "--auto-skip-subsequent-headers=true",  # the own header of a file that was given another
         *(["--strict=true", "--high-parallel-io=on", "--verbose"] if new else ["--high-io=true"]),
         f"--{'max-off-heap-memory' if new else 'max-memory'}={mebibytes(machine.off_heap)}",
         f"--{'threads' if new else 'processors'}={machine.processors}",
         f"--report-file={report}",
-        *(f"--nodes={file.path}" for file in files if file.relationship is None),
-        *(f"--relationships={file.relationship}={file.path}" for file in files if file.relationship is not None),
+        *(f"--nodes={file.words}" for file in files if file.relationship is None),
+        *(f"--relationships={file.relationship}={file.words}" for file in files if file.relationship is not None),
     ]
 
 

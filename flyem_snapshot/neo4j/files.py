@@ -11,6 +11,7 @@ from typing import Final
 
 from flyem_snapshot.connectome import neuprint_files as names
 from flyem_snapshot.errors import DataError
+from flyem_snapshot.neo4j.headers import Disguise, write_header
 
 FILES_A_FOLDER: Final = 200
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
@@ -37,10 +38,19 @@ _OPTIONAL_RELATIONSHIPS: Final = (
 
 @dataclass(frozen=True)
 class ImportFile:
-    """A CSV file to import; `relationship` is the type of its relationships, None for a file of nodes."""
+    """A CSV file to import; `relationship` is the type of its relationships, None for a file of nodes.
+
+    `header` is a file whose only row takes the place of the file's own first one.
+    """
 
     path: Path
     relationship: str | None = None
+    header: Path | None = None
+
+    @property
+    def words(self) -> str:
+        """The file or files as the importer is told."""
+        return str(self.path) if self.header is None else f"{self.header},{self.path}"
 
 
 def import_files(folder: Path) -> list[ImportFile]:
@@ -75,12 +85,15 @@ def _found(folder: Path, pattern: str, kind: str | None, *, required: bool) -> I
     return (ImportFile(path, kind) for path in found)
 
 
-def link_files(files: Sequence[ImportFile], source: Path, seen_as: Path, target: Path) -> list[ImportFile]:
+def link_files(
+    files: Sequence[ImportFile], source: Path, seen_as: Path, target: Path, disguise: Disguise | None = None
+) -> list[ImportFile]:
     """Make a folder of links to the files, with names that the importer takes for what they are.
 
     The importer understands a name as a regular expression that it matches with every file of the folder, and splits
     it at `,` and `=`: names need plain characters, and folders few files.  `source` is the folder of the files,
-    `seen_as` its path where the importer runs.  The results' paths are relative to `target`.
+    `seen_as` its path where the importer runs; `disguise` is what headers need.  The results' paths are
+    relative to `target`.
     """
     linked = []
     for number, file in enumerate(files):
@@ -88,5 +101,7 @@ def link_files(files: Sequence[ImportFile], source: Path, seen_as: Path, target:
         name = Path(f"{number // FILES_A_FOLDER:04}", f"{number:06}-{_UNSAFE.sub('_', '-'.join(relative.parts))}")
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).symlink_to(seen_as / relative)
-        linked.append(ImportFile(name, file.relationship))
+        header = name.with_name(f"{number:06}-header.csv")
+        special = disguise is not None and write_header(file.path, disguise, target / header)
+        linked.append(ImportFile(name, file.relationship, header if special else None))
     return linked

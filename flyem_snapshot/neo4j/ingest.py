@@ -22,9 +22,10 @@ from flyem_snapshot.errors import DataError, OutputError
 from flyem_snapshot.log import format_bytes, timed
 from flyem_snapshot.neo4j.command import DATABASE, Version, argument_file, delivered_settings, import_arguments
 from flyem_snapshot.neo4j.files import import_files, link_files
+from flyem_snapshot.neo4j.headers import Disguise, disguise_for, restore_names
 from flyem_snapshot.neo4j.machine import Machine
-from flyem_snapshot.neo4j.outcome import STATES_SCRIPT, Outcome, importer_progress, read_outcome
-from flyem_snapshot.neo4j.runtimes import Runtime
+from flyem_snapshot.neo4j.outcome import STATES_SCRIPT, Outcome, check_import, importer_progress, read_outcome
+from flyem_snapshot.neo4j.runtimes import Action, Runtime
 from flyem_snapshot.neo4j.workplace import (
     DATABASE_FOLDER,
     LOGS_FOLDER,
@@ -69,10 +70,14 @@ def ingest(job: Ingestion) -> Outcome:
     or somebody else works on it.
     """
     logs = job.snapshot / LOGS_FOLDER
-    with _prepared(job) as (work, places, lock):
-        outcome = read_outcome(logs, _run(job, work, places, logs, lock))
-        if not (work / "data" / "databases" / DATABASE).is_dir():
-            raise DataError("Neo4j made its database elsewhere", file=logs / "server.log")
+    with _prepared(job) as prepared:
+        work = prepared.work
+        check_import(logs, _run(job, prepared, "import"))
+        database = work / "data" / "databases" / DATABASE
+        if not database.is_dir():
+            raise DataError("Neo4j made its database elsewhere", file=logs / "import.log")
+        mended = restore_names(database, prepared.disguise) if prepared.disguise else frozenset()
+        outcome = read_outcome(logs, _run(job, prepared, "finish"), mended)
         logger.info(
             "imported %s nodes and %s relationships; %s indexes are online",
             f"{outcome.nodes:,}", f"{outcome.relationships:,}", len(outcome.indexes),
@@ -90,13 +95,25 @@ def ingest(job: Ingestion) -> Outcome:
 
 def debug_shell(job: Ingestion) -> int:
     """Prepare everything for an import, and open a shell where it would run; returns the shell's exit code."""
-    with _prepared(job) as (_, places, _):
-        return subprocess.run(job.runtime.command("debug", job.version, places, free_port()), check=False).returncode
+    with _prepared(job) as prepared:
+        command = job.runtime.command("debug", job.version, prepared.places, prepared.port)
+        return subprocess.run(command, check=False).returncode
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """All that an import needs: its folder, the runtime's places, a port, the lock, and what headers need."""
+
+    work: Path
+    places: dict[str, Path]
+    port: int
+    lock: int
+    disguise: Disguise | None
 
 
 @contextlib.contextmanager
-def _prepared(job: Ingestion) -> Iterator[tuple[Path, dict[str, Path], int]]:
-    """Check the snapshot, lock it, and lay out the work folder; yields that folder, the runtime's places, the lock."""
+def _prepared(job: Ingestion) -> Iterator[_Prepared]:
+    """Check the snapshot, lock it, and lay out the work folder."""
     snapshot = job.snapshot
     folder = snapshot / names.FOLDER
     if not folder.is_dir():
@@ -105,6 +122,7 @@ def _prepared(job: Ingestion) -> Iterator[tuple[Path, dict[str, Path], int]]:
     script = folder / names.INDEXES
     if not script.is_file():
         raise DataError("there is no such file", file=script)
+    disguise = None if job.version == "4.4" else disguise_for(file.path for file in files)
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(alone(snapshot))
         work = stack.enter_context(work_folder(job.scratch, snapshot))
@@ -118,7 +136,7 @@ def _prepared(job: Ingestion) -> Iterator[tuple[Path, dict[str, Path], int]]:
         logs.mkdir()
         places = stack.enter_context(plain_places(_places(job, work, logs)))
         seen = job.runtime.inside(places)
-        linked = link_files(files, folder, seen["snapshot"], work / "input")
+        linked = link_files(files, folder, seen["snapshot"], work / "input", disguise)
         arguments = import_arguments(linked, job.version, job.machine, seen["logs"] / "import.report")
         (work / "import.args").write_text(argument_file(arguments), encoding="utf-8")
         shutil.copyfile(script, work / "indexes.cypher")
@@ -128,27 +146,27 @@ def _prepared(job: Ingestion) -> Iterator[tuple[Path, dict[str, Path], int]]:
             f"{len(files):,}", job.version, job.runtime.image or job.runtime.home,
             format_bytes(job.machine.memory), job.machine.processors,
         )  # fmt: skip
-        yield work, places, lock
+        port = free_port()
+        folders = {name: seen["work"] / name for name in ("data", "import", "run")} | {"logs": seen["logs"]}
+        write_settings(work, job.version, job.machine, port, folders)
+        yield _Prepared(work, places, port, lock, disguise)
 
 
 def _places(job: Ingestion, work: Path, logs: Path) -> dict[str, Path]:
     return {"program": _PROGRAM, "snapshot": job.snapshot / names.FOLDER, "work": work, "logs": logs}
 
 
-def _run(job: Ingestion, work: Path, places: dict[str, Path], logs: Path, lock: int) -> int:
+def _run(job: Ingestion, prepared: _Prepared, action: Action) -> int:
     """Run the inner script to its end and return its exit code; tells how far it is."""
-    seen = job.runtime.inside(places)
-    port = free_port()
-    folders = {name: seen["work"] / name for name in ("data", "import", "run")} | {"logs": seen["logs"]}
-    write_settings(work, job.version, job.machine, port, folders)
+    logs = job.snapshot / LOGS_FOLDER
     process = subprocess.Popen(
-        job.runtime.command("import", job.version, places, port),
+        job.runtime.command(action, job.version, prepared.places, prepared.port),
         stdin=subprocess.PIPE,  # closed by our death too, which is how the inner script knows of it
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        pass_fds=(lock,),
+        pass_fds=(prepared.lock,),
     )
     assert process.stdin
     assert process.stdout

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # What runs beside Neo4j, inside the container or on this machine; the same in every runtime.
 #
-#   inner.sh import  VERSION HOME WORK LOGS PORT   import, start the server, make the indexes, check them, stop
+#   inner.sh import  VERSION HOME WORK LOGS PORT   import
+#   inner.sh finish  VERSION HOME WORK LOGS PORT   start the server, make the indexes, check them, stop
 #   inner.sh shell   VERSION HOME WORK LOGS PORT   start the server, open cypher-shell, stop when it ends
 #   inner.sh debug   VERSION HOME WORK LOGS PORT   a shell to look around in
 #
-# HOME is Neo4j's; WORK holds conf/neo4j.conf, import.args, indexes.cypher and input/; LOGS is kept.  `import` ends
-# when its standard input is closed, so that nothing goes on when the program that started it has died.
+# HOME is Neo4j's; WORK holds conf/neo4j.conf, import.args, indexes.cypher and input/; LOGS is kept.  `import` and
+# `finish` end when their standard input is closed, so that nothing goes on when the program that started it has died.
 # Lines on stdout that begin with "step: " are for people; all else goes to LOGS.
 
 set -uo pipefail
@@ -44,7 +45,7 @@ interrupted() {
 trap interrupted TERM INT HUP
 trap 'end; [ -z "$WATCH" ] || kill "$WATCH" 2>/dev/null' EXIT
 
-finish() {
+complete() {
     local code=0
     wait "$CHILD" || code=$?
     CHILD=
@@ -75,25 +76,28 @@ import_all() {
     step "importing"
     cd "$WORK/input" || exit 20
     begin "$LOGS/import.log" neo4j-admin "${words[@]}" "@$WORK/import.args"
-    finish || exit 20
+    complete || exit 20
+}
+
+finish_all() {
     step "starting the server"
     start_server
     step "making the indexes"
     begin "$LOGS/indexes.log" shell --format plain --fail-fast -f "$WORK/indexes.cypher"
-    finish || exit 22
+    complete || exit 22
     begin "$LOGS/states.log" shell --format plain --fail-fast -f "$WORK/states.cypher"
-    finish || exit 23
+    complete || exit 23
     step "stopping the server"
     end
 }
 
 case $ACTION in
-    import)
+    import | finish)
         exec 4<&0
         MAIN=$$
         (while read -r -u 4 _; do :; done; kill -TERM "$MAIN") &
         WATCH=$!
-        import_all
+        "${ACTION}_all"
         ;;
     shell)
         start_server

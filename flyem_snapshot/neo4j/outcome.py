@@ -13,6 +13,7 @@ STATES_SCRIPT: Final = """\
 CALL db.awaitIndexes(86400);
 MATCH (n) RETURN 'nodes: ' + toString(count(n)) AS fact;
 MATCH ()-[r]->() RETURN 'relationships: ' + toString(count(r)) AS fact;
+CALL db.propertyKeys() YIELD propertyKey RETURN 'property: ' + propertyKey AS fact;
 SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN 'online: ' + name AS fact;
 SHOW INDEXES YIELD name, state WHERE state <> 'ONLINE' RETURN 'not online: ' + name + ' is ' + state AS fact;
 """
@@ -27,9 +28,9 @@ _CYPHER_FAILURES: Final = re.compile(
 )
 _NOISE: Final = re.compile(r"^(\s+at |NOTE: Picked up|Picked up |\s*$|WARNING: )")
 _CLASSES: Final = re.compile(r"^(Caused by: ?)?(\S*(Exception|Error): )+|^Caused by:")
-_FACT: Final = re.compile(r'^"(nodes|relationships|online|not online): (.*)"$', re.MULTILINE)
+_FACT: Final = re.compile(r'^"(nodes|relationships|property|online|not online): (.*)"$', re.MULTILINE)
 _IMPORTED: Final = re.compile(r"^\s*(\d+) (nodes|relationships)\s*$", re.MULTILINE)
-_STAGE: Final = re.compile(r"^\((\d)/(\d)\) (.+?) \d{4}-", re.MULTILINE)
+_STAGE: Final = re.compile(r"^(?:\(\d/\d\) )?([^\n]+?),? (?:started )?\d{4}-\d\d-", re.MULTILINE)
 _PERCENT: Final = re.compile(r"(\d+)%")
 _STEPS: Final = {
     20: ("import.log", "neo4j-admin could not import the CSV files"),
@@ -48,21 +49,35 @@ class Outcome:
     indexes: tuple[str, ...]
 
 
-def read_outcome(logs: Path, code: int) -> Outcome:
-    """What was made; raises DataError with the first lines that say why not, by exit code and by what the logs say."""
-    log, problem = _STEPS.get(code, ("console.log", f"the runtime ended with exit code {code}"))
-    if code:
-        raise _failure(logs, log, problem)
-    imported = _text(logs / "import.log")
-    report = _text(logs / _REPORT).strip()
-    if report:
+def check_import(logs: Path, code: int) -> None:
+    """Raise DataError if the importer failed, by its exit code or by what it says, or if it left anything out."""
+    _check_code(logs, code)
+    if _text(logs / _REPORT).strip():
         raise _failure(logs, _REPORT, "some entries could not be imported")
-    if _FAILURES.search(imported) or "IMPORT DONE" not in imported:
+    text = _text(logs / "import.log")
+    if _FAILURES.search(text) or "IMPORT DONE" not in text:
         raise _failure(logs, *_STEPS[20])
+
+
+def read_outcome(logs: Path, code: int, properties: frozenset[str] = frozenset()) -> Outcome:
+    """What the finished database holds; raises DataError with the lines of a log that say why it is not finished.
+
+    `properties` are names that it must know.
+    """
+    _check_code(logs, code)
     if _CYPHER_FAILURES.search(_text(logs / "indexes.log")):
         raise _failure(logs, *_STEPS[22])
     facts = _FACT.findall(_text(logs / "states.log"))
-    return _checked(logs, imported, facts)
+    known = {text.replace('\\"', '"').replace("\\\\", "\\") for name, text in facts if name == "property"}
+    if properties - known:
+        missing = sorted(properties - known)
+        raise DataError("the database lacks properties", file=logs / "states.log", rows=len(missing), examples=missing)
+    return _checked(logs, _text(logs / "import.log"), facts)
+
+
+def _check_code(logs: Path, code: int) -> None:
+    if code:
+        raise _failure(logs, *_STEPS.get(code, ("console.log", f"the runtime ended with exit code {code}")))
 
 
 def _checked(logs: Path, imported: str, facts: list[tuple[str, str]]) -> Outcome:
@@ -88,14 +103,13 @@ def _failure(logs: Path, log: str, problem: str) -> DataError:
 
 
 def importer_progress(logs: Path) -> str:
-    """Where the importer is, such as `(2/4) Relationship import, 35 %`; empty before it begins and when it is done."""
+    """Where the importer is, such as `Relationship import, 35 %`; empty before it begins and when it is done."""
     text = _text(logs / "import.log")
     stages = list(_STAGE.finditer(text))
     if not stages or "IMPORT DONE" in text:
         return ""
-    part, parts, name = stages[-1].groups()
     percents = _PERCENT.findall(text, stages[-1].end())
-    return f"({part}/{parts}) {name}" + (f", {percents[-1]} %" if percents else "")
+    return stages[-1][1] + (f", {percents[-1]} %" if percents else "")
 
 
 def _text(path: Path) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from flyem_snapshot.neo4j.command import Version
 RuntimeName = Literal["apptainer", "singularity", "docker", "podman", "local"]
 RUNTIMES: Final[tuple[RuntimeName, ...]] = get_args(RuntimeName)
 IMAGES: Final[Mapping[Version, str]] = {"4.4": "neo4j:4.4.16-community", "5.26": "neo4j:5.26-community"}
-Action = Literal["import", "shell", "debug"]
+Action = Literal["import", "finish", "shell", "debug"]
 
 _HOME_IN_IMAGE: Final = Path("/var/lib/neo4j")
 _SCRIPT: Final = "inner.sh"
@@ -51,9 +52,9 @@ class Runtime:
         mounts.append(f"--mount={_mount(places['work'] / 'tmp', Path('/tmp'))}")  # noqa: S108 - the container's
         if self.name in ("apptainer", "singularity"):
             return [self.program, "exec", "--containall", "--no-home", *mounts, self.image, *inner]
-        terminal = ["--interactive"] if action == "import" else ["--interactive", "--tty"]
+        terminal = ["--interactive", *(["--tty"] if action in ("shell", "debug") and sys.stdin.isatty() else [])]
         user = f"--user={os.getuid()}:{os.getgid()}"
-        network = "--network=none" if action == "import" else "--network=host"
+        network = "--network=host" if action == "shell" else "--network=none"
         same_ids = ["--userns=keep-id"] if self.name == "podman" else []
         options = ["--rm", "--init", *terminal, user, *same_ids, network, "--entrypoint="]
         return [self.program, "run", *options, *mounts, self.image, *inner]

@@ -5,10 +5,11 @@ Both tables are narrow, sorted, and written once; all that follows reads them in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from flyem_snapshot.config.formula import check_roi_name
 from flyem_snapshot.connectome.regions import Regions, regions_of
 from flyem_snapshot.connectome.weights import COMPARTMENT_INPUTS, COMPARTMENT_OUTPUTS, COMPARTMENT_WEIGHTS
 from flyem_snapshot.engine.sql import identifier, literal
@@ -42,7 +43,27 @@ def segment_counts(scope: Scope) -> tuple[Count, ...]:
         counts += [Count(name, name, name) for name in (*COMPARTMENT_INPUTS, *COMPARTMENT_OUTPUTS)]
     of_elements = [count for number, e in enumerate(scope.elements) for count, _ in _element_counts(scope, number, e)]
     # The totals of all element tables come before the kinds of any.
-    return (*counts, *sorted(of_elements, key=lambda count: count.is_kind))
+    counts += sorted(of_elements, key=lambda count: count.is_kind)
+    for names in ([c.segment for c in counts if c.segment], [c.roi for c in counts if c.roi]):
+        refuse_names(names, "a kind or total of elements")
+    return tuple(counts)
+
+
+def refuse_names(names: Sequence[str], what: str) -> None:
+    """Raise DataError if a property would have a name that the database cannot hold, or that another one has."""
+    for position, name in enumerate(names):
+        try:
+            check_roi_name(name)
+        except ValueError as error:
+            raise DataError(
+                f"{what} would become a property called '{name}': {error}",
+                hint="rename it in the input table, or by outputs.neuprint.annotation-property-names or element-totals",
+            ) from error
+        if name in names[:position]:
+            raise DataError(
+                f"two counts of Segments would be called '{name}' (a fixed one, a total, or a kind of element)",
+                hint="choose other names in outputs.neuprint.element-totals, or rename the kinds in the element table",
+            )
 
 
 def regions_of_scope(scope: Scope) -> Regions:

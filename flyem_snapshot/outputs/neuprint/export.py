@@ -11,7 +11,13 @@ from flyem_snapshot.connectome.regions import Regions
 from flyem_snapshot.engine.sql import literals
 from flyem_snapshot.log import timed
 from flyem_snapshot.outputs.neuprint.connections import write_connections, write_set_members
-from flyem_snapshot.outputs.neuprint.counts import count_bodies, count_pairs, point_conditions, regions_of_scope
+from flyem_snapshot.outputs.neuprint.counts import (
+    SYNAPSES,
+    count_bodies,
+    count_pairs,
+    point_conditions,
+    regions_of_scope,
+)
 from flyem_snapshot.outputs.neuprint.elements import write_elements
 from flyem_snapshot.outputs.neuprint.indexes import index_script
 from flyem_snapshot.outputs.neuprint.meta import MetaFacts, refuse_bad_meta, write_meta
@@ -40,8 +46,8 @@ def export_neuprint(
     """Write every file of `neuprint/`."""
     whole = whole_scope(config, ctx, synapses, elements)
     regions = regions_of_scope(whole)
-    refuse_bad_meta(config, [name for name in regions.names if name != UNSPECIFIED], _roi_sets(whole))
     scope, bodies = touching(whole)
+    refuse_bad_meta(config, _occurring(scope, regions), _roi_sets(whole))
     with timed("counting connections"):
         pairs = count_pairs(scope, "pairs.parquet")
     with timed("counting bodies"):
@@ -99,6 +105,17 @@ def _write_description(scope: Scope, segments: Segments) -> None:
     )
     scope.ctx.out.write_text(f"{FOLDER}/create-indexes.cypher", script)
     write_neuroglancer_state(config, scope.ctx)
+
+
+def _occurring(scope: Scope, regions: Regions) -> list[str]:
+    """The ROIs in which some synapse or element lies."""
+    tables = {SYNAPSES: scope.points, **{e.name: e.points for e in scope.elements if e.points is not None}}
+    seen: set[int] = set()
+    for name, points in tables.items():
+        combos = [combo for (combo,) in scope.ctx.engine.rows(f"SELECT DISTINCT {COMBO} FROM {points}")]
+        _, rois = regions.expand(np.array(combos, np.int64) + regions.offsets[name])
+        seen.update(rois.tolist())
+    return [regions.names[roi] for roi in sorted(seen) if roi != regions.outside]
 
 
 def _roi_sets(scope: Scope) -> dict[str, list[str]]:

@@ -56,11 +56,13 @@ def pack(groups: Sequence[np.ndarray[Any, np.dtype[np.int32]]], members: Members
     return Packing(file_of, columns)
 
 
-def flag_cells(groups: Sequence[np.ndarray[Any, np.dtype[np.int32]]], packing: Packing) -> list[str]:
-    """For each group the cells of its file's flag columns, each after a comma: `,true,,true`."""
+def flag_cells(
+    groups: Sequence[np.ndarray[Any, np.dtype[np.int32]]], packing: Packing, wanted: Sequence[int]
+) -> list[str]:
+    """For each wanted group the cells of its file's flag columns, each after a comma: `,true,,true`."""
     cells = []
-    for group, file in zip(groups, packing.file_of, strict=True):
-        columns = packing.columns[file]
+    for number in wanted:
+        group, columns = groups[number], packing.columns[packing.file_of[number]]
         if len(columns) == len(group):
             cells.append(",true" * len(group))
         else:

@@ -20,6 +20,7 @@ from flyem_snapshot.engine.groups import in_parallel
 from flyem_snapshot.engine.sql import identifier
 from flyem_snapshot.engine.streams import FeatherWriter, in_background, tracked
 from flyem_snapshot.errors import DataError
+from flyem_snapshot.outputs.neuprint.counts import refuse_names
 from flyem_snapshot.outputs.neuprint.packing import Packing, flag_cells, pack
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope
 from flyem_snapshot.outputs.neuprint.segment_properties import SegmentProperty, segment_properties
@@ -28,6 +29,8 @@ from flyem_snapshot.tables.bodies import BodyAnnotations, BodySizes
 
 NEURONS = f"{FOLDER}/Neuprint_Neurons"
 _BODIES_A_FILE = 5_000
+_BATCH_ROWS = 1 << 14
+"""A line of a large neuron has its counts in every ROI: tens of kilobytes, where other lines have a hundred bytes."""
 _join = pc.binary_join_element_wise
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -88,6 +91,7 @@ def _refuse_shared_names(counted: CountedSegments, properties: list[SegmentPrope
     names = [c.segment for c in counted.counts if c.segment] + [p.name for p in properties] + ["roiInfo"]
     names += ["size"] if sizes is not None else []
     names += list(counted.roi_totals)
+    refuse_names([p.name for p in properties], "an annotation column")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(
@@ -118,7 +122,7 @@ def write_segments(scope: Scope, segments: Segments, regions: Regions) -> None:
         files = stack.enter_context(csv_files(scope.ctx.out, writer.files(), scope.config.compress))
         feather = stack.enter_context(scope.ctx.out.create(f"{NEURONS}.feather"))
         table = stack.enter_context(FeatherWriter(feather, writer.schema))
-        stream = stack.enter_context(scope.ctx.engine.stream(f"SELECT * FROM {counted.table}"))
+        stream = stack.enter_context(scope.ctx.engine.stream(f"SELECT * FROM {counted.table}", _BATCH_ROWS))
         shown = tracked(in_background(stream), "writing segments", len(counted.bodies))
         for lines, in_file, rows in in_parallel(writer.made, shown, scope.ctx.engine.limits.threads):
             files.write_split(lines, in_file)
@@ -138,7 +142,6 @@ class _LineMaker:
         self.before, self.after = properties[:place], properties[place + 1 :]
         self.cells_before, self.cells_after = (self._together(part) for part in (self.before, self.after))
         self.labels = pa.array([scope.labels("Segment"), scope.labels("Segment", "Neuron")])
-        self.flags = pa.array([f"{cells}\n" for cells in flag_cells(segments.counted.roi_sets, packing)], pa.string())
         self.hashes = pa.array([self._hash(members) for members in segments.counted.roi_sets], pa.uint64())
         self.schema = self._schema()
 
@@ -188,12 +191,18 @@ class _LineMaker:
         tail = _join(quoted(batch["roiInfo"]), *size_cells, labels, ",")
         lines = _join(
             head, self.cells_before.take(at), ",", text[0], self.cells_after.take(at), ",", tail,
-            self.flags.take(roi_set), "",
+            self._flags(roi_set.to_numpy()), "",
         )  # fmt: skip
         values = {p.name: bodies if p.name == "bodyId" else p.content.take(at) for p in known.properties}
         columns = [bodies, *counts, *values.values(), self.hashes.take(roi_set), batch["roiInfo"]]
         rows = pa.record_batch([*columns, *([] if sizes is None else [sizes]), labels], schema=self.schema)
         return lines, self.packing.file_of[roi_set.to_numpy()], rows
+
+    def _flags(self, roi_sets: Rows) -> pa.Array:
+        """The flag cells and the line's end; made for the sets of one batch, since all together may be gigabytes."""
+        occurring, place = np.unique(roi_sets, return_inverse=True)
+        cells = flag_cells(self.segments.counted.roi_sets, self.packing, occurring.tolist())
+        return pa.array([f"{flags}\n" for flags in cells], pa.string()).take(pa.array(place))
 
     def _is_neuron(self, batch: pa.RecordBatch, row: Rows) -> Flags:
         rules, known = self.rules, self.segments
@@ -218,9 +227,14 @@ def choices(segments: Segments, scope: Scope) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for named in segments.properties:
         if named.name in wanted:
-            found[named.name] = sorted(named.content.drop_null().unique().to_pylist())
+            found[named.name] = sorted(v for v in named.content.drop_null().unique().to_pylist() if not _is_infinite(v))
     counts = {c.segment: c.column for c in segments.counted.counts if c.segment in wanted}
     for name, column in counts.items():
         values = scope.ctx.engine.rows(f"SELECT DISTINCT {identifier(column)} FROM {segments.counted.table} ORDER BY 1")
         found[str(name)] = [value for (value,) in values]
     return found
+
+
+def _is_infinite(value: Any) -> bool:
+    """JSON has no word for infinity."""
+    return isinstance(value, float) and not np.isfinite(value)

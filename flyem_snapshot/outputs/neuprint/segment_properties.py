@@ -60,7 +60,8 @@ def _values(kind: str, cells: pa.ChunkedArray, given: pa.ChunkedArray) -> pa.Arr
     if kind in types:
         return _whole(present.cast(types[kind]))
     if kind == POINT or kind.endswith("[]"):
-        return _whole(pc.replace_substring_regex(present, r'^"|"$', ""))
+        bare = pc.replace_substring(pc.replace_substring_regex(present, r'^"|"$', ""), '""', '"')
+        return _whole(pc.if_else(pc.starts_with(present, '"'), bare, present))
     texts = given.cast(pa.string()) if not pa.types.is_temporal(given.type) else present
     return _whole(pc.if_else(pc.equal(texts, ""), None, texts))
 

@@ -16,7 +16,9 @@ def test_every_group_is_in_a_file_with_the_columns_that_it_needs(members, files,
     packing = pack(members, counts, files)
     assert 1 <= len(packing.columns) <= files
     assert set(packing.file_of.tolist()) == set(range(len(packing.columns)))
-    for group, cells, file in zip(members, flag_cells(members, packing), packing.file_of, strict=True):
+    for group, cells, file in zip(
+        members, flag_cells(members, packing, range(len(members))), packing.file_of, strict=True
+    ):
         columns = packing.columns[file]
         values = cells.split(",")[1:]
         assert len(values) == len(columns)

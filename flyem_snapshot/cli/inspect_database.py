@@ -45,10 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
+    import logging
+
     from flyem_snapshot.neo4j.inspection import inspect, version_of
     from flyem_snapshot.neo4j.machine import Machine
     from flyem_snapshot.neo4j.runtimes import choose_runtime
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)  # stdout is for the answers
     snapshot = arguments.directory.resolve()
     version = version_of(snapshot)
     runtime = choose_runtime(arguments.runtime, version, arguments.image, arguments.neo4j_home)

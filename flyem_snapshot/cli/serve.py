@@ -118,36 +118,18 @@ def serve(arguments: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def _started(arguments: argparse.Namespace) -> Iterator[str]:
     """The Bolt address of the snapshot's own database, which runs, read-only, until the end of the block."""
-    from flyem_snapshot.neo4j.command import read_only
-    from flyem_snapshot.neo4j.inspection import version_of
+    from flyem_snapshot.neo4j.inspection import shell, version_of
     from flyem_snapshot.neo4j.machine import Machine
     from flyem_snapshot.neo4j.runtimes import choose_runtime
-    from flyem_snapshot.neo4j.workplace import DATABASE_FOLDER, alone, free_port, work_folder, write_settings
 
     snapshot = arguments.directory.resolve()
     version = version_of(snapshot)
     runtime = choose_runtime(arguments.runtime, version, arguments.image, arguments.neo4j_home)
-    with alone(snapshot, patience=0) as lock, work_folder(arguments.scratch_dir, snapshot) as work:
-        logs = work / "logs"
-        logs.mkdir()
-        program = Path(sys.modules[choose_runtime.__module__].__file__ or "").parent
-        places = {"program": program, "work": work, "logs": logs, "data": snapshot / DATABASE_FOLDER / "data"}
-        seen = runtime.inside(places)
-        folders = {name: seen["work"] / name for name in ("import", "run")} | {
-            "logs": seen["logs"],
-            "data": seen["data"],
-        }
-        port = free_port()
-        machine = Machine.here(arguments.memory, arguments.processors)
-        write_settings(work, version, machine, port, folders, read_only(version))
-        say(f"starting Neo4j {version}")
-        # cypher-shell, and the server with it, ends when its input does: even if this process is killed.
-        command = runtime.command("shell", version, places, port)
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=(lock,)) as process:
-            try:
-                yield _answering(f"bolt://127.0.0.1:{port}", process, logs / "neo4j.log")
-            finally:
-                process.terminate()
+    machine = Machine.here(arguments.memory, arguments.processors)
+    # The shell, and the server with it, ends when its input does: even if this process is killed.
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+    with shell(snapshot, version, runtime, machine, arguments.scratch_dir, **pipes) as opened:
+        yield _answering(opened.address, opened.process, opened.log)
 
 
 def _answering(url: str, process: subprocess.Popen[bytes], log: Path) -> str:

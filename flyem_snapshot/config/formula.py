@@ -183,10 +183,17 @@ def check_roi_name(name: str) -> None:
 
     ROI names become property names and flags of the neuPrint database, where these characters have a meaning.
     """
+    if fault := name_fault(name):
+        raise ValueError(f"the ROI name {name!r} {fault}" if name.strip() else "an ROI name may not be empty")
+
+
+def name_fault(name: str) -> str:
+    """Why a database could not hold a property of this name; empty if it can."""
     if not name.strip():
-        raise ValueError("an ROI name may not be empty")
+        return "is empty"
     for character in name:
         if character in _FORBIDDEN_IN_NAMES:
-            raise ValueError(f"the ROI name '{name}' contains {_FORBIDDEN_IN_NAMES[character]}")
+            return f"contains {_FORBIDDEN_IN_NAMES[character]}"
         if not character.isprintable():
-            raise ValueError(f"the ROI name {name!r} contains a line break or another invisible character")
+            return "contains a line break or another invisible character"
+    return ""

@@ -15,7 +15,7 @@ ACTION=$1 VERSION=$2 NEO4J=$3 WORK=$4 LOGS=$5 PORT=$6
 export NEO4J_HOME=$NEO4J NEO4J_CONF=$WORK/conf HOME=$WORK TMPDIR=$WORK/tmp
 export PATH=$NEO4J/bin:$PATH
 export HEAP_SIZE=$(<"$WORK/heap")
-CHILD= SERVER= WATCH=
+CHILD= SERVER= TERMINAL= WATCH=
 
 step() { echo "step: $*"; }
 
@@ -31,6 +31,7 @@ begin() {
 
 end() {
     local process
+    [ -z "$TERMINAL" ] || { kill -TERM "$TERMINAL" 2>/dev/null; wait "$TERMINAL" 2>/dev/null; TERMINAL=; }
     for process in $CHILD $SERVER; do
         kill -TERM -- "-$process" 2>/dev/null
         wait "$process" 2>/dev/null
@@ -68,7 +69,7 @@ start_server() {
     done
 }
 
-shell() { cypher-shell -a "bolt://127.0.0.1:$PORT" -d data "$@"; }
+shell() { exec cypher-shell -a "bolt://127.0.0.1:$PORT" -d data "$@"; }
 
 import_all() {
     local words=(import --database=data)
@@ -101,8 +102,11 @@ case $ACTION in
         ;;
     shell)
         start_server
-        code=0
-        shell || code=$?
+        # Not in the foreground, where bash would let a signal wait until the shell has ended by itself.
+        shell <&0 &
+        TERMINAL=$! code=0
+        wait "$TERMINAL" || code=$?
+        TERMINAL=
         exit "$code"
         ;;
     debug)

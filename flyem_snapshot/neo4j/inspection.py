@@ -6,6 +6,8 @@ import contextlib
 import json
 import logging
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from flyem_snapshot.errors import DataError
@@ -34,8 +36,33 @@ def version_of(snapshot: Path) -> Version:
     return next(version for version in VERSIONS if version == found)
 
 
-def inspect(snapshot: Path, version: Version, runtime: Runtime, machine: Machine, scratch: Path | None) -> int:
-    """Open cypher-shell on the snapshot's database, read-only, and return its exit code; ends what it started."""
+@dataclass(frozen=True)
+class Shell:
+    """cypher-shell on a server that is being started for it; the server ends when the shell does.
+
+    `address` is where the server answers Bolt, `log` what it says until then.
+    """
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+
+@contextlib.contextmanager
+def shell(
+    snapshot: Path,
+    version: Version,
+    runtime: Runtime,
+    machine: Machine,
+    scratch: Path | None,
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+) -> Iterator[Shell]:
+    """Start the snapshot's database, read-only, and cypher-shell on it; all of it is stopped at the end of the block.
+
+    `stdin` and `stdout` are the shell's, as for `subprocess.Popen`.
+    """
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(alone(snapshot, patience=0))
         work = stack.enter_context(work_folder(scratch, snapshot))
@@ -48,17 +75,27 @@ def inspect(snapshot: Path, version: Version, runtime: Runtime, machine: Machine
         folders |= {name: seen["work"] / name for name in ("import", "run")}
         port = free_port()
         write_settings(work, version, machine, port, folders, read_only(version))
-        logger.info("starting Neo4j %s at bolt://127.0.0.1:%s; :exit or Ctrl-D ends it", version, port)
-        process = subprocess.Popen(runtime.command("shell", version, places, port), pass_fds=(lock,))
+        address = f"bolt://127.0.0.1:{port}"
+        logger.info("starting Neo4j %s at %s", version, address)
+        command = runtime.command("shell", version, places, port)
+        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, pass_fds=(lock,))
         try:
-            code = process.wait()
-        except KeyboardInterrupt:
+            yield Shell(process, address, logs / "server.log")
+        finally:
+            if process.stdin:
+                process.stdin.close()
             process.terminate()
             with contextlib.suppress(KeyboardInterrupt):  # pressed twice: it is being stopped already
                 process.wait()
             process.wait()
-            raise
+
+
+def inspect(snapshot: Path, version: Version, runtime: Runtime, machine: Machine, scratch: Path | None) -> int:
+    """Open cypher-shell on the snapshot's database, for this process's own input, and return its exit code."""
+    with shell(snapshot, version, runtime, machine, scratch) as opened:
+        logger.info(":exit, Ctrl-D or Ctrl-C ends it")
+        code = opened.process.wait()
         if code == 21:
-            lines = (logs / "server.log").read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = opened.log.read_text(encoding="utf-8", errors="replace").splitlines()
             raise DataError("the server did not start: " + "\n  ".join(lines[-5:]), file=snapshot / DATABASE_FOLDER)
         return code

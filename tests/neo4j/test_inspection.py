@@ -1,9 +1,11 @@
 """The inspect command, on a finished database."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 from tests.neo4j.conftest import local, run
 from tests.neo4j.tiny_neuprint import BIG_BODY, write_snapshot
@@ -29,14 +31,25 @@ def test_queries_are_answered_and_nothing_can_be_written(imported):
     assert done.returncode == 1  # the second query failed
 
 
+def wait_for_server(address):
+    last = time.monotonic() + 120
+    while True:
+        try:
+            socket.create_connection((address.hostname, address.port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < last
+            time.sleep(0.1)
+        else:
+            return
+
+
 def test_a_closed_terminal_or_ctrl_c_stops_the_server(imported):
     version, snapshot = imported
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(inspect_command(snapshot, version), text=True, **pipes) as process:
-        process.stdin.write("RETURN 'shell ' + 'is open';\n")
-        process.stdin.flush()
-        while "shell is open" not in (line := process.stdout.readline()):
-            assert line, process.stderr.read()
+        while "at bolt://" not in (line := process.stderr.readline()):
+            assert line
+        wait_for_server(urlsplit(line.split()[-1]))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)
     assert process.returncode == 130

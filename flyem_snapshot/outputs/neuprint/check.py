@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from flyem_snapshot.config.formula import name_fault
 from flyem_snapshot.config.suggest import closest
 from flyem_snapshot.connectome.properties import property_name
 from flyem_snapshot.connectome.rois import inherited_name
@@ -28,7 +29,8 @@ SEGMENT_COUNTS: Final = frozenset(
     ]
 )
 SEGMENT_PROPERTIES: Final = SEGMENT_COUNTS | {"bodyId", "roiInfo", "size", "status", "statusLabel"}
-POINT_PROPERTIES: Final = frozenset({"type", "bodyId", "location", "confidence"})
+ELEMENT_PROPERTIES: Final = frozenset({"type", "bodyId", "location"})
+POINT_PROPERTIES: Final = ELEMENT_PROPERTIES | {"confidence"}
 _NOT_EXPORTED: Final = frozenset({"x", "y", "z", "point_id", "sv", "body", "conf", "kind", "split"})
 
 
@@ -161,6 +163,10 @@ class _Check:
                 message = f"ROI '{name}' of roi-set '{rois[name]}' has the name of a property of {kind}"
                 hint = "rename the ROI (inputs.rois.roi-sets.<name>.rename-rois) or the property"
                 yield DataError(message, hint=hint)
+            for name in sorted(names):
+                if fault := name_fault(name):
+                    hint = "rename the column in the input table, or leave it out"
+                    yield DataError(f"{kind} would have a property {name!r}, whose name {fault}", hint=hint)
         for roi_set, formulas in self.config.roi_synapse_properties.items():
             for name in formulas:
                 if name in POINT_PROPERTIES:
@@ -180,7 +186,7 @@ class _Check:
         }
         for name in self.tables:
             columns = self._columns(name) or frozenset()
-            found[f"elements '{name}'"] = POINT_PROPERTIES | computed | (columns - _NOT_EXPORTED - sets)
+            found[f"elements '{name}'"] = ELEMENT_PROPERTIES | computed | (columns - _NOT_EXPORTED - sets)
         return found
 
     def _annotations(self) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from flyem_snapshot.config.formula import check_roi_name
+from flyem_snapshot.config.formula import name_fault
 from flyem_snapshot.connectome.regions import Regions, regions_of
 from flyem_snapshot.connectome.weights import COMPARTMENT_INPUTS, COMPARTMENT_OUTPUTS, COMPARTMENT_WEIGHTS
 from flyem_snapshot.engine.sql import identifier, literal
@@ -19,6 +19,9 @@ from flyem_snapshot.tables.rois import COMBO
 
 SYNAPSES: Final = ""
 """The synapse points among the tables of `Regions.offsets` (no element table has an empty name)."""
+
+
+_MAX_KINDS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,18 @@ def segment_counts(scope: Scope) -> tuple[Count, ...]:
     # The totals of all element tables come before the kinds of any.
     counts += sorted(of_elements, key=lambda count: count.is_kind)
     for names in ([c.segment for c in counts if c.segment], [c.roi for c in counts if c.roi]):
-        refuse_names(names, "a kind or total of elements")
+        _refuse_names(names)
     return tuple(counts)
 
 
-def refuse_names(names: Sequence[str], what: str) -> None:
-    """Raise DataError if a property would have a name that the database cannot hold, or that another one has."""
+def _refuse_names(names: Sequence[str]) -> None:
+    """Raise DataError if a count would have a name that the database cannot hold, or that another one has."""
     for position, name in enumerate(names):
-        try:
-            check_roi_name(name)
-        except ValueError as error:
+        if fault := name_fault(name):
             raise DataError(
-                f"{what} would become a property called '{name}': {error}",
-                hint="rename it in the input table, or by outputs.neuprint.annotation-property-names or element-totals",
-            ) from error
+                f"a kind or total of elements would become a property, but its name {name!r} {fault}",
+                hint="choose another name in outputs.neuprint.element-totals, or rename the kind in the element table",
+            )
         if name in names[:position]:
             raise DataError(
                 f"two counts of Segments would be called '{name}' (a fixed one, a total, or a kind of element)",
@@ -200,6 +201,13 @@ def _element_counts(scope: Scope, number: int, element: ElementScope) -> Iterato
         kinds = scope.ctx.engine.rows(
             f"SELECT DISTINCT CAST({column} AS VARCHAR) AS kind FROM {element.points} WHERE {column} IS NOT NULL"
         )
+        if len(kinds) > _MAX_KINDS:
+            raise DataError(
+                f"elements '{element.name}' are of {len(kinds):,} kinds, each of which would become a property",
+                column=kind,
+                hint=f"choose a column of at most {_MAX_KINDS} values in "
+                f"outputs.neuprint.element-totals.{element.name}.compute-kind-totals-for-column",
+            )
         for value in sorted(row[0] for row in kinds):
             yield (
                 Count(f"elements {number} {value}", value, value, is_kind=True),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from flyem_snapshot.connectome.neuprint_files import (
     CLOSE_TO,
     ELEMENT_SET_TO_ELEMENTS,
@@ -15,13 +18,14 @@ from flyem_snapshot.engine.csvfiles import cell, csv_files, quoted_text
 from flyem_snapshot.engine.sql import identifier, literal
 from flyem_snapshot.engine.streams import in_background, tracked
 from flyem_snapshot.errors import DataError
-from flyem_snapshot.outputs.neuprint.point_files import Points, write_points
+from flyem_snapshot.outputs.neuprint.point_files import Points, refuse_shared_names, write_points
 from flyem_snapshot.outputs.neuprint.points import NOT_EXPORTED, roi_columns
-from flyem_snapshot.outputs.neuprint.properties import typed_properties
+from flyem_snapshot.outputs.neuprint.properties import Property, check_names, typed_properties
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, ElementScope, Scope
 
 _ID = "CAST(point_id AS VARCHAR)"
 _ENDS = ("source_id", "target_id")
+_BOTH_ENDS = " AND ".join(f"{end} IN (SELECT point_id FROM nodes)" for end in _ENDS)
 _OWN_CELLS = {"body": ("bodyId:long", "body"), "type": ("type:string", cell("type"))}
 _LINE_END = literal("\n")
 _RESTRICTIONS = (
@@ -31,18 +35,48 @@ _RESTRICTIONS = (
 )
 
 
-def write_elements(scope: Scope) -> None:
+@dataclass(frozen=True)
+class ElementFiles:
+    """The Element nodes of each table that has any, and the CloseTo of each that has distances."""
+
+    nodes: tuple[Points, ...]
+    distances: tuple[_Distances, ...]
+
+
+@dataclass(frozen=True)
+class _Distances:
+    """`table` is a table expression with source_id and target_id, `properties` the other columns to write."""
+
+    name: str
+    table: str
+    properties: Sequence[Property]
+
+    @property
+    def where(self) -> str:
+        return f"distances '{self.name}'"
+
+
+def element_files(scope: Scope) -> ElementFiles:
+    """What is to be written for elements.
+
+    Raises DataError for a column that cannot be a property, and for distances none of which joins two nodes although
+    the settings restrict nothing: their coordinates must mean something else.
+    """
+    nodes = tuple(_nodes(scope, e, e.points) for e in scope.elements if e.points is not None)
+    distances = tuple(_distances(scope, e.name, e.distances) for e in scope.elements if e.distances is not None)
+    return ElementFiles(nodes, distances)
+
+
+def write_elements(scope: Scope, files: ElementFiles) -> None:
     """Write Element nodes, CloseTo and ElementSets of all element tables; nothing for a table that has no rows."""
-    for element in scope.elements:
-        if element.points is not None:
-            _write_nodes(scope, element, element.points)
-    for element in scope.elements:
-        if element.distances is not None:
-            _write_close_to(scope, element, element.distances)
+    for points in files.nodes:
+        write_points(scope, points)
+    for distances in files.distances:
+        _write_close_to(scope, distances)
     _write_sets(scope)
 
 
-def _write_nodes(scope: Scope, element: ElementScope, table: str) -> None:
+def _nodes(scope: Scope, element: ElementScope, table: str) -> Points:
     """`Neuprint_Elements/<name>/<6 digits>.csv`: the table's columns in their order, body as bodyId."""
     where = f"elements '{element.name}'"
     hidden = {*NOT_EXPORTED, *roi_columns(scope)}
@@ -63,54 +97,67 @@ def _write_nodes(scope: Scope, element: ElementScope, table: str) -> None:
         list(found),
         ("type", "bodyId", "location"),
     )
-    write_points(scope, points)
+    refuse_shared_names(scope, points)
+    return points
 
 
 def _columns(scope: Scope, table: str) -> list[str]:
     return [str(row[0]) for row in scope.ctx.engine.rows(f"DESCRIBE SELECT * FROM {table}")]
 
 
-def _write_close_to(scope: Scope, element: ElementScope, table: str) -> None:
+def _distances(scope: Scope, name: str, table: str) -> _Distances:
+    """The columns to write; see `element_files` for what is refused."""
+    engine = scope.ctx.engine
+    given = [f"{end}_{axis}" for end in ("source", "target") for axis in "xyz"]
+    extras = {column: column for column in _columns(scope, table) if column not in (*given, *_ENDS)}
+    check_names(extras, {}, f"distances '{name}'")
+    found = _Distances(name, table, typed_properties(engine, table, extras, f"distances '{name}'"))
+    if not any(getattr(scope.config, setting) for setting in _RESTRICTIONS):
+        rows = engine.scalar(f"SELECT count(*) FROM {table}")
+        if rows and not engine.rows(f"WITH nodes AS ({_ids(scope)}) SELECT 1 FROM {table} WHERE {_BOTH_ENDS} LIMIT 1"):
+            raise _no_ends(scope, found, rows)
+    return found
+
+
+def _ids(scope: Scope) -> str:
+    """SQL: the ids of all nodes that are points."""
+    tables = (scope.points, *(e.points for e in scope.elements if e.points))
+    return " UNION ALL ".join(f"SELECT point_id FROM {nodes}" for nodes in tables)
+
+
+def _write_close_to(scope: Scope, distances: _Distances) -> None:
     """`Neuprint_Elements_CloseTo_<name>.csv`, from source to target, in input order.
 
-    Rows with an end that is no node are left out and counted.  Raises DataError if that leaves none of the rows
-    although the settings restrict nothing: the coordinates must mean something else.
+    Rows with an end that is no node are left out and counted.
     """
-    engine, where = scope.ctx.engine, f"distances '{element.name}'"
-    given = [f"{end}_{axis}" for end in ("source", "target") for axis in "xyz"]
-    extras = {name: name for name in _columns(scope, table) if name not in (*given, *_ENDS)}
-    found = typed_properties(engine, table, extras, where)
-    ids = " UNION ALL ".join(
-        f"SELECT point_id FROM {nodes}" for nodes in (scope.points, *(e.points for e in scope.elements if e.points))
-    )
+    engine, table, found = scope.ctx.engine, distances.table, distances.properties
     # A semi-join loses the input's order, so rows are numbered before and sorted after it; all of it spills.
     numbered = f"SELECT *, row_number() OVER () AS {identifier('input row')} FROM {table}"
-    both = " AND ".join(f"{end} IN (SELECT point_id FROM nodes)" for end in _ENDS)
     cells = [*(p.cell for p in found), *(f"CAST({end} AS VARCHAR)" for end in _ENDS)]
     line = f"concat_ws(',', {', '.join(cells)}) || {_LINE_END}"
     statement = f"""
-        WITH nodes AS ({ids}), kept AS (SELECT * FROM ({numbered}) WHERE {both})
+        WITH nodes AS ({_ids(scope)}), kept AS (SELECT * FROM ({numbered}) WHERE {_BOTH_ENDS})
         SELECT {line} AS line FROM kept ORDER BY {identifier("input row")}
     """
     rows = engine.scalar(f"SELECT count(*) FROM {table}")
-    relative = f"{FOLDER}/{CLOSE_TO.format(in_file_name(element.name))}"
+    relative = f"{FOLDER}/{CLOSE_TO.format(in_file_name(distances.name))}"
     header = [*(p.header for p in found), ":START_ID(Element-ID)", ":END_ID(Element-ID)"]
     kept = 0
-    with csv_files(scope.ctx.out, [(relative, header)], scope.config.compress) as writer:
-        with engine.stream(statement) as stream:
-            for batch in tracked(in_background(stream), f"writing {where}", rows):
-                writer.write(batch["line"])
-                kept += batch.num_rows
-        if rows and not kept and not any(getattr(scope.config, setting) for setting in _RESTRICTIONS):
-            raise _no_ends(scope, table, where, rows)
-    scope.ctx.exclusions.add(where, "an end is no synapse or element that is exported", rows - kept)
+    with (
+        csv_files(scope.ctx.out, [(relative, header)], scope.config.compress) as writer,
+        engine.stream(statement) as stream,
+    ):
+        for batch in tracked(in_background(stream), f"writing {distances.where}", rows):
+            writer.write(batch["line"])
+            kept += batch.num_rows
+    scope.ctx.exclusions.add(distances.where, "an end is no synapse or element that is exported", rows - kept)
 
 
-def _no_ends(scope: Scope, table: str, where: str, rows: int) -> DataError:
-    first = scope.ctx.engine.rows(f"SELECT source_id, target_id FROM {table} LIMIT 3")
+def _no_ends(scope: Scope, distances: _Distances, rows: int) -> DataError:
+    first = scope.ctx.engine.rows(f"SELECT source_id, target_id FROM {distances.table} LIMIT 3")
     return DataError(
         "not one row joins two points that are synapses or elements",
-        file=where,
+        file=distances.where,
         column="source_id -> target_id",
         rows=rows,
         examples=[f"{source} -> {target}" for source, target in first],

@@ -18,13 +18,20 @@ from flyem_snapshot.outputs.neuprint.counts import (
     point_conditions,
     regions_of_scope,
 )
-from flyem_snapshot.outputs.neuprint.elements import write_elements
+from flyem_snapshot.outputs.neuprint.elements import element_files, write_elements
 from flyem_snapshot.outputs.neuprint.indexes import index_script
 from flyem_snapshot.outputs.neuprint.meta import MetaFacts, refuse_bad_meta, write_meta
 from flyem_snapshot.outputs.neuprint.neuroglancer import write_neuroglancer_state
-from flyem_snapshot.outputs.neuprint.points import write_synapse_connections, write_synapses
+from flyem_snapshot.outputs.neuprint.point_files import write_points
+from flyem_snapshot.outputs.neuprint.points import synapse_nodes, write_synapse_connections
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope, connected_inside, touching, whole_scope
-from flyem_snapshot.outputs.neuprint.segment_files import Segments, choices, known_segments, write_segments
+from flyem_snapshot.outputs.neuprint.segment_files import (
+    Segments,
+    choices,
+    known_segments,
+    refuse_shared_names,
+    write_segments,
+)
 from flyem_snapshot.outputs.neuprint.segments import CountedSegments, count_segments
 from flyem_snapshot.outputs.neuprint.settings import NeuprintSettings
 from flyem_snapshot.stage import Context
@@ -47,7 +54,12 @@ def export_neuprint(
     whole = whole_scope(config, ctx, synapses, elements)
     regions = regions_of_scope(whole)
     scope, bodies = touching(whole)
-    refuse_bad_meta(config, _occurring(scope, regions), _roi_sets(whole))
+    inner = connected_inside(scope)
+    # What cannot become a property is found before anything is written.
+    occurring = _occurring(scope, regions)
+    refuse_bad_meta(config, occurring, _roi_sets(whole))
+    refuse_shared_names(scope, occurring, annotations, body_sizes)
+    synapse_files, files_of_elements = synapse_nodes(inner), element_files(inner)
     with timed("counting connections"):
         pairs = count_pairs(scope, "pairs.parquet")
     with timed("counting bodies"):
@@ -56,19 +68,19 @@ def export_neuprint(
     with timed("segments", len(counted.bodies)):
         write_segments(scope, segments, regions)
     _write_description(scope, segments)
-    scope = replace(connected_inside(scope), segments=counted.table)
+    scope = replace(inner, segments=counted.table)
     if config.restrict_connectivity_to_roiset:
         pairs = count_pairs(scope, "pairs-inside.parquet")
     with timed("connections"):
         write_connections(scope, regions, pairs)
     with timed("synapses"):
-        write_synapses(scope)
+        write_points(scope, synapse_files)
     with timed("synapse connections"):
         write_synapse_connections(scope)
     with timed("synapse sets"):
         write_set_members(scope)
     with timed("elements"):
-        write_elements(scope)
+        write_elements(scope, files_of_elements)
 
 
 def _count(

@@ -71,17 +71,19 @@ class _Layout:
     ends: pa.Array
 
 
-def write_points(scope: Scope, points: Points) -> None:
-    """Write all nodes of a table to `<folder>/<6 digits>.csv`, in the table's order within a file.
-
-    Raises DataError if a property has the name of an ROI or of another property.
-    """
+def refuse_shared_names(scope: Scope, points: Points) -> None:
+    """Raise DataError if a property has the name of an ROI or of another property."""
     sets = scope.roi_sets(points.rois)
     rois = {roi: f"an ROI of roi-set '{s.name}'" for s in sets for roi in s.ids if roi != UNSPECIFIED}
     formulas = {name for of_set in scope.config.roi_synapse_properties.values() for name in of_set}
     taken = rois | dict.fromkeys(points.fixed, "a property that every such node has")
     check_names(points.properties, taken | dict.fromkeys(formulas, "a property computed from ROIs"), points.what)
     check_names(sorted(formulas), taken, "outputs.neuprint.roi-synapse-properties")
+
+
+def write_points(scope: Scope, points: Points) -> None:
+    """Write all nodes of a table to `<folder>/<6 digits>.csv`, in the table's order within a file."""
+    sets = scope.roi_sets(points.rois)
     counted = scope.ctx.engine.rows(f"SELECT {COMBO}, count(*) FROM {points.table} GROUP BY {COMBO} ORDER BY {COMBO}")
     layout = _layout(scope, points, sets, dict(counted))
     if layout is None:

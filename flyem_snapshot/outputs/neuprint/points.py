@@ -8,7 +8,7 @@ from flyem_snapshot.connectome.neuprint_files import SYNAPSE_CONNECTIONS, SYNAPS
 from flyem_snapshot.engine.csvfiles import csv_files
 from flyem_snapshot.engine.sql import literal
 from flyem_snapshot.engine.streams import in_background, tracked
-from flyem_snapshot.outputs.neuprint.point_files import Points, write_points
+from flyem_snapshot.outputs.neuprint.point_files import Points, refuse_shared_names
 from flyem_snapshot.outputs.neuprint.properties import float_cell, typed_properties
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope
 from flyem_snapshot.tables.rois import COMBO
@@ -26,11 +26,11 @@ _FIXED = {
 }
 
 
-def write_synapses(scope: Scope) -> None:
-    """Write the Synapse nodes, `Neuprint_Synapses/<6 digits>.csv`, in input order within a file.
+def synapse_nodes(scope: Scope) -> Points:
+    """The Synapse nodes, `Neuprint_Synapses/<6 digits>.csv`.
 
     Properties: type (pre or post), confidence, bodyId, the input's other columns, location, those computed from ROIs,
-    and a flag for each ROI in which the synapse lies.
+    and a flag for each ROI in which the synapse lies.  Raises DataError for a column that cannot be a property.
     """
     hidden = {*NOT_EXPORTED, *_OWN_COLUMNS, *roi_columns(scope)}
     extras = {name: name for name in scope.synapses.point_columns if name not in hidden}
@@ -45,7 +45,8 @@ def write_synapses(scope: Scope) -> None:
         [p.name for p in found],
         ("type", "confidence", "bodyId", "location"),
     )
-    write_points(scope, points)
+    refuse_shared_names(scope, points)
+    return points
 
 
 def write_synapse_connections(scope: Scope) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
+from flyem_snapshot.config.formula import name_fault
 from flyem_snapshot.connectome.properties import is_point_property
 from flyem_snapshot.engine.csvfiles import cell
 from flyem_snapshot.engine.session import Engine
@@ -109,15 +110,15 @@ def typed_properties(engine: Engine, table: str, columns: Mapping[str, str], whe
 
 
 def check_names(names: Iterable[str], taken: Mapping[str, str], where: str) -> None:
-    """Raise DataError if property names repeat, contain a colon, or mean something else.
+    """Raise DataError if property names repeat, mean something else, or are none that the database can hold.
 
     `taken` maps names that are in use (ROIs, fixed properties) to what they are.
     """
     seen: set[str] = set()
     for name in names:
         problem = ""
-        if not name or ":" in name:
-            problem = "a property name may not be empty or contain a colon, which begins its type in a CSV header"
+        if fault := name_fault(name):
+            problem = f"a property's name {fault}"
         elif name in taken:
             problem = f"the property would have the name of {taken[name]}"
         elif name in seen:

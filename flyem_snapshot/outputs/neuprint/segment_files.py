@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,9 @@ from flyem_snapshot.engine.groups import in_parallel
 from flyem_snapshot.engine.sql import identifier
 from flyem_snapshot.engine.streams import FeatherWriter, in_background, tracked
 from flyem_snapshot.errors import DataError
-from flyem_snapshot.outputs.neuprint.counts import refuse_names
+from flyem_snapshot.outputs.neuprint.counts import segment_counts
 from flyem_snapshot.outputs.neuprint.packing import Packing, flag_cells, pack
+from flyem_snapshot.outputs.neuprint.properties import check_names
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope
 from flyem_snapshot.outputs.neuprint.segment_properties import SegmentProperty, segment_properties
 from flyem_snapshot.outputs.neuprint.segments import CountedSegments
@@ -62,14 +64,11 @@ class Segments:
 def known_segments(
     scope: Scope, counted: CountedSegments, annotations: BodyAnnotations | None, sizes: BodySizes | None
 ) -> Segments:
-    """The properties of the bodies that are Segments; DataError if two would have one name."""
-    frame = pd.DataFrame({"bodyId": np.empty(0, np.int64)})
-    if annotations is not None:
-        frame = neuprint_properties(annotations.frame, scope.config.annotation_property_names)
+    """The properties of the bodies that are Segments."""
+    frame = _annotated(scope, annotations)
     ours = np.isin(frame["bodyId"].to_numpy(), counted.bodies)
     frame = frame[ours].reset_index(drop=True)
     properties = segment_properties(scope.ctx.engine, frame)
-    _refuse_shared_names(counted, properties, sizes)
     criteria, excluded = _neuron_rules(scope, frame, properties)
     return Segments(
         counted,
@@ -87,11 +86,14 @@ def _with_none(values: pa.Array, none: str | None) -> pa.Array:
     return pa.concat_arrays([values, pa.array([none], values.type)])
 
 
-def _refuse_shared_names(counted: CountedSegments, properties: list[SegmentProperty], sizes: BodySizes | None) -> None:
-    names = [c.segment for c in counted.counts if c.segment] + [p.name for p in properties] + ["roiInfo"]
-    names += ["size"] if sizes is not None else []
-    names += list(counted.roi_totals)
-    refuse_names([p.name for p in properties], "an annotation column")
+def refuse_shared_names(
+    scope: Scope, rois: Sequence[str], annotations: BodyAnnotations | None, sizes: BodySizes | None
+) -> None:
+    """Raise DataError if two properties of Segments would have one name, or one a name that none can have."""
+    annotated = [str(name) for name in _annotated(scope, annotations)]
+    check_names(annotated, {}, "the body annotations")
+    counts = [count.segment for count in segment_counts(scope) if count.segment]
+    names = [*counts, *annotated, "roiInfo", *(["size"] if sizes is not None else []), *rois]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(
@@ -99,6 +101,13 @@ def _refuse_shared_names(counted: CountedSegments, properties: list[SegmentPrope
             hint="rename one: outputs.neuprint.annotation-property-names or element-totals, or rename-rois of the "
             "roi-set",
         )
+
+
+def _annotated(scope: Scope, annotations: BodyAnnotations | None) -> pd.DataFrame:
+    """The annotations, named like properties."""
+    if annotations is None:
+        return pd.DataFrame({"bodyId": np.empty(0, np.int64)})
+    return neuprint_properties(annotations.frame, scope.config.annotation_property_names)
 
 
 def _neuron_rules(scope: Scope, frame: pd.DataFrame, properties: list[SegmentProperty]) -> tuple[Flags, Flags]:

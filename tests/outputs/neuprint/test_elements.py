@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from flyem_snapshot.errors import DataError
-from flyem_snapshot.outputs.neuprint.elements import write_elements
+from flyem_snapshot.outputs.neuprint.elements import element_files, write_elements
 from tests.outputs.neuprint.scopes import make_scope, read, rois, rows
 
 S, T = 1001, 1002  # synapses
@@ -26,7 +26,7 @@ def write(root, *tables, **settings):
         distances, assigned = (*rest, None, None)[:2]
         elements.append((name, assigned or rois(), columns, distances))
     scope = make_scope(root, points=synapses(), elements=elements, segments=[1, 2], **settings)
-    write_elements(scope)
+    write_elements(scope, element_files(scope))
     return scope
 
 

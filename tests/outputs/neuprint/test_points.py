@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from flyem_snapshot.errors import DataError, SettingError
 from flyem_snapshot.outputs.neuprint import point_files
-from flyem_snapshot.outputs.neuprint.points import write_synapse_connections, write_synapses
+from flyem_snapshot.outputs.neuprint.point_files import write_points
+from flyem_snapshot.outputs.neuprint.points import synapse_nodes, write_synapse_connections
 from flyem_snapshot.tables.points import encode
 from tests.outputs.neuprint.scopes import make_scope, read, rois, rows
 
@@ -34,6 +35,10 @@ PLAIN = {
     ":Label": "Synapse;ds_Synapse;Element;ds_Element",
     LOCATION: "{x:10, y:2, z:1}",
 }
+
+
+def write_synapses(scope):
+    write_points(scope, synapse_nodes(scope))
 
 
 def test_each_synapse_has_its_properties_and_the_flags_of_its_rois(tmp_path):

@@ -202,4 +202,4 @@ def test_names_that_mean_something_else_are_refused(names, problem):
 
 
 def test_other_names_are_fine():
-    check_names(["a", "A", "of `b`", "c d"], {"ME": "an ROI"}, "the table")
+    check_names(["a", "A", "of 'b'", "c d"], {"ME": "an ROI"}, "the table")

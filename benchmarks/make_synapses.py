@@ -70,10 +70,20 @@ inputs:
 outputs:
   flat-connectome:
     roi-set: primary
-job-settings:
+{more}job-settings:
   snapshot-tag: synthetic
   output-dir: output
   memory-limit: {memory_limit}
+"""
+NEUPRINT = """\
+  neuprint:
+    export-neuprint-snapshot: true
+    compress: {compress}
+    meta:
+      dataset: synthetic
+      postHighAccuracyThreshold: 0.5
+      postHPThreshold: 0.7
+      roiHierarchy: {hierarchy}
 """
 
 
@@ -232,7 +242,20 @@ def make(folder: Path, psds: int, seed: int, memory_limit: str) -> None:
         path = folder / f"{name}.feather"
         if not path.exists():
             write(path, batches())
-    (folder / "config.yaml").write_text(CONFIG.format(regions=json.dumps(REGIONS), memory_limit=memory_limit))
+    tree = {region: {roi: dict.fromkeys(layers_of(roi)) for roi in rois} for region, rois in REGIONS.items()}
+    hierarchy = json.dumps({"CNS": tree})
+    for name, more in {
+        "config": "",
+        "neuprint-plain": NEUPRINT.format(hierarchy=hierarchy, compress='""'),
+        "neuprint-gzip": NEUPRINT.format(hierarchy=hierarchy, compress="gzip"),
+    }.items():
+        text = CONFIG.format(regions=json.dumps(REGIONS), memory_limit=memory_limit, more=more)
+        (folder / f"{name}.yaml").write_text(text)
+
+
+def layers_of(roi: str) -> list[str]:
+    """The names of the layers of a region."""
+    return [name for name in LAYER_NAMES if name.startswith(f"{roi}_layer_")]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -31,8 +32,9 @@ TABLES = ("points", "partners", "annotations")
 class Benchmark:
     """The measurements of one size.  `data` holds the tables, the settings and, for the time being, the results."""
 
-    def __init__(self, psds: int, memory_limit: str, cap: Cap, out: Path) -> None:
+    def __init__(self, psds: int, memory_limit: str, cap: Cap, out: Path, neuprint: str | None) -> None:
         self.psds, self.memory_limit, self.cap = psds, memory_limit, cap
+        self.config = "config.yaml" if neuprint is None else f"neuprint-{neuprint}.yaml"
         self.data = out / str(psds)
         self.log = out / f"{psds}.log"
         self.data.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ class Benchmark:
     def rerun(self) -> Usage:
         """A run on top of what is there."""
         os.sync()  # what was written before is not this run's work
-        return self.cap.run([*PROGRAM, "-c", str(self.data / "config.yaml")], self.log)
+        return self.cap.run([*PROGRAM, "-c", str(self.data / self.config)], self.log)
 
     def lower_bound(self, size: int) -> Usage:
         """Reading, joining, and writing `size` bytes."""
@@ -81,6 +83,10 @@ class Benchmark:
                 ratio = products[-1].wall / bounds[-1].wall
                 say(f"  lower bound {number}: {described(bounds[-1])}; ratio {ratio:.2f}")
         stages = self.stages()
+        if "outputs.neuprint" in stages:
+            size_of_stage = self.size_of("neuprint")
+            alone, stage = self.writing(size_of_stage), stages["outputs.neuprint"]["seconds"]
+            say(f"  neuPrint stage {stage:.1f} s for {size_of_stage:,} bytes; to write these alone {alone:.1f} s")
         rerun = self.rerun()
         if "run" in {stage["action"] for stage in self.stages().values()}:
             raise Failed("a stage ran again although all was up to date")
@@ -106,8 +112,25 @@ class Benchmark:
 
     def written(self) -> int:
         """Bytes of the results."""
-        folders = [self.data / "output" / name for name in ("flat-connectome", "tables")]
-        return sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+        return sum(self.size_of(name) for name in ("flat-connectome", "tables", "neuprint"))
+
+    def size_of(self, folder: str) -> int:
+        """Bytes of one folder of results."""
+        return sum(path.stat().st_size for path in (self.data / "output" / folder).rglob("*") if path.is_file())
+
+    def writing(self, size: int) -> float:
+        """Seconds that it takes to write so many bytes to one file, and to flush them."""
+        os.sync()
+        path, start = self.data / "written", time.perf_counter()
+        block = os.urandom(1 << 24)
+        with path.open("wb") as file:
+            while size > 0:
+                size -= file.write(block[:size])
+            file.flush()
+            os.fsync(file.fileno())
+        seconds = time.perf_counter() - start
+        path.unlink()
+        return seconds
 
 
 def say(text: str) -> None:
@@ -172,6 +195,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="how many pairs of runs (default: 3)")
     parser.add_argument("--cap", type=parse_size, help="hold each process of the large size to this, such as 8GB")
     parser.add_argument("--no-lower-bound", action="store_true", help="measure the product only")
+    parser.add_argument(
+        "--neuprint", choices=("plain", "gzip"), help="make the neuPrint database as well, compressed or not"
+    )
     parser.add_argument("--only", action="store_true", help=f"leave out the size of {SMALL:,} PSDs")
     parser.add_argument("--out", type=Path, default=HERE / "output", help="folder for data and results")
     return parser.parse_args()
@@ -189,7 +215,7 @@ def main() -> int:
     try:
         for psds, memory_limit, size_cap in sizes:
             say(f"\n{psds:,} PSDs")
-            benchmark = Benchmark(psds, memory_limit, size_cap, out)
+            benchmark = Benchmark(psds, memory_limit, size_cap, out, arguments.neuprint)
             report["sizes"].append(benchmark.run(arguments.repeat, bound=not arguments.no_lower_bound))
     except Failed as failure:
         say(str(failure))

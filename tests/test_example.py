@@ -16,7 +16,7 @@ from pyarrow import feather
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "hemibrain-mb"
-INPUTS = ("config.yaml", "points.feather", "partners.feather", "annotations.feather")
+INPUTS = ("config.yaml", "neuprint-meta.yaml", "points.feather", "partners.feather", "annotations.feather")
 TAG = "hemibrain-mb-minconf-0.4"
 
 

@@ -143,8 +143,8 @@ SETTINGS = [
     ),
     setting(
         "a section of a later version",
-        "17:3: outputs.neuprint: this version of flyem-snapshot has no neuPrint export; remove the section",
-        **{"outputs.neuprint.export-neuprint-snapshot": True},
+        "17:3: outputs.meshes: this version of flyem-snapshot has no mesh export; remove the section",
+        **{"outputs.meshes.processes": 2},
     ),
     setting(
         "ROIs from DVID",

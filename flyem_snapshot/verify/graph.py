@@ -81,17 +81,25 @@ def _twice(table: str, key: str, label: str) -> str:
     """
 
 
-_SYNAPSE_VALUES = f"""
+_BAD_SYNAPSES = f"""
     WITH parsed AS (
         SELECT *, regexp_extract_all(location, '-?[0-9]+') AS xyz FROM synapses
     )
     SELECT concat('synapse ', id, ': type ', type, ', body ', body, ', confidence ', confidence, ', location ',
         location)
     FROM parsed
-    WHERE body IS NULL OR confidence IS NULL OR (type IN ('pre', 'post')) IS NOT TRUE
+    WHERE body IS NULL OR (type IN ('pre', 'post')) IS NOT TRUE
         OR regexp_full_match(location, '\\{{x:-?[0-9]+, y:-?[0-9]+, z:-?[0-9]+\\}}') IS NOT TRUE
         OR id IS DISTINCT FROM {encoded("xyz[1]", "xyz[2]", "xyz[3]")}
 """
+
+
+def _synapse_values(snapshot: Snapshot) -> str:
+    """A point without a confidence (NaN in the input) is kept if the settings ask for none."""
+    known = " OR confidence IS NULL" if snapshot.settings.min_confidence > 0 else ""
+    return _BAD_SYNAPSES + known
+
+
 _ENDS = """
     SELECT concat(pre_id, ' to ', post_id, ': not from a T-bar of this snapshot to a PSD of it')
     FROM synapses_to LEFT JOIN synapses AS a ON a.id = pre_id LEFT JOIN synapses AS b ON b.id = post_id
@@ -216,7 +224,7 @@ CHECKS = (
         "synapses/values",
         "every Synapse has a type, a body, a confidence, and the location that its id encodes",
         ["synapses"],
-        _SYNAPSE_VALUES,
+        _synapse_values,
     ),
     law(
         "synapses/ends",

@@ -365,6 +365,14 @@ def test_a_high_threshold_below_the_other_suspends_their_order(root):
     assert results(root)["connections/weight-hp"].status is Status.NOT_APPLICABLE
 
 
+@pytest.mark.parametrize(("least", "status"), [("0.0", Status.PASS), ("0.1", Status.FAIL)])
+def test_a_synapse_may_lack_a_confidence_only_where_none_was_asked_for(root, least, status):
+    spoil(root, fault("synapses/values", "", (MORE_SYNAPSES, ",0.2,30,", ",,30,")))
+    change_settings(root, "min-confidence: 0.0", f"min-confidence: {least}")
+
+    assert results(root)["synapses/values"].status is status
+
+
 def test_without_flat_connectome_its_laws_are_not_applicable(root):
     for path in (root / "flat-connectome").iterdir():
         path.unlink()

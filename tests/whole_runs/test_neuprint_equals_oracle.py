@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from flyem_snapshot.verify.checks import Status
+from flyem_snapshot.verify.run import checked
+from flyem_snapshot.verify.snapshot import opened
 from tests import neuprint_tiny, tiny
 from tests.neuprint_tiny import META, WITH_ELEMENTS
 from tests.oracle.load import load
@@ -31,10 +34,12 @@ def settings(**values: Any) -> dict[str, Any]:
 
 
 def assert_equal_to_oracle(config: Path) -> Path:
-    """Run the program and the oracle on one config; returns the folder of the export."""
-    folder = run_snapshot(config) / "neuprint"
-    assert_export_equals(folder, export(load(config)))
-    return folder
+    """Run the program and the oracle on one config; returns the folder of the export, which verification confirms."""
+    out = run_snapshot(config)
+    assert_export_equals(out / "neuprint", export(load(config)))
+    with opened(out) as snapshot:
+        assert [result for result in checked(snapshot) if result.status in (Status.FAIL, Status.UNCHECKED)] == []
+    return out / "neuprint"
 
 
 TINY: dict[str, dict[str, Any]] = {

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from flyem_snapshot.errors import EXIT_BUG, EXIT_INTERRUPTED, SnapshotError
 
 
-def guarded(action: Callable[[], None], resume: str) -> int:
-    """Do `action` and return the exit code; `resume` is the command that goes on after an interruption.
+def guarded(action: Callable[[], None], resume: str = "") -> int:
+    """Do `action` and return the exit code; `resume` is the command that goes on after an interruption, if any does.
 
     0    done
     1, 2 the user's to mend: one message on stderr, no traceback
@@ -29,7 +29,7 @@ def guarded(action: Callable[[], None], resume: str) -> int:
         complain("\n".join([str(error), *(f"  note: {note}" for note in getattr(error, "__notes__", ()))]))
         return error.exit_code
     except KeyboardInterrupt:
-        complain(f"interrupted; finished stages are kept, and this resumes:\n  {resume}")
+        complain(f"interrupted; finished stages are kept, and this resumes:\n  {resume}" if resume else "interrupted")
         return EXIT_INTERRUPTED
     except Exception:  # noqa: BLE001 - the last stop: what nobody expected must reach us whole, and the shell as 70
         traceback.print_exc()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,9 +38,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    arguments = parse_arguments(words)
-    return guarded(lambda: _inspect(arguments), resume=shlex.join([PROGRAM, *words]))
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _inspect(arguments))
 
 
 def _inspect(arguments: argparse.Namespace) -> None:

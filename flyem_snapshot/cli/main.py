@@ -89,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     else:
         action = functools.partial(_with_job, arguments.config, arguments.show)
-    return guarded(action, resume=shlex.join(["flyem-snapshot", *words]))
+    makes_snapshot = arguments.config is not None and arguments.show is None
+    return guarded(action, resume=shlex.join(["flyem-snapshot", *words]) if makes_snapshot else "")
 
 
 _META = {"dump-neuprint-default-meta": "dump-default-yaml", "dump-verbose-neuprint-default-meta": "dump-verbose-yaml"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -85,9 +84,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    arguments = parse_arguments(words)
-    return guarded(lambda: serve(arguments), resume=shlex.join(["serve-neuprint-snapshot", *words]))
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: serve(arguments))
 
 
 def serve(arguments: argparse.Namespace) -> None:

@@ -56,6 +56,11 @@ def test_an_interruption_is_130_and_says_how_to_resume(capsys):
     )
 
 
+def test_what_cannot_be_resumed_is_only_interrupted(capsys):
+    assert guarded(failing(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "flyem-snapshot: interrupted\n"
+
+
 def test_sigterm_is_an_interruption(capsys):
     assert guarded(lambda: signal.raise_signal(signal.SIGTERM), resume="again") == 130
 

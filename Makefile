@@ -18,14 +18,14 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 EXAMPLE := examples/hemibrain-mb
 
-.PHONY: demo test check docs bench clean debian-venv java
+.PHONY: demo test check docs bench clean debian-venv java browser
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed browser
 	$(BIN)/flyem-snapshot -c $(EXAMPLE)/config.yaml
 	@$(BIN)/python examples/glance.py "$$($(BIN)/flyem-snapshot -d -c $(EXAMPLE)/config.yaml)"
 
-test: check java
+test: check java browser
 	$(BIN)/python -m pytest -q
 
 check: $(VENV)/installed-dev
@@ -64,6 +64,14 @@ java:
 	@command -v mvn >/dev/null && command -v java >/dev/null || { \
 	    command -v apt-get >/dev/null || { echo "install Maven and a JDK (17 or later) for the tests"; exit 1; }; \
 	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq maven default-jdk-headless; }
+
+# Plots become pictures in a headless browser.  Without one there are only interactive pages, which do for the demo.
+browser:
+	@for name in "$$BROWSER_PATH" chromium chromium-browser google-chrome google-chrome-stable; do \
+	    [ -n "$$name" ] && command -v "$$name" >/dev/null && exit 0; done; \
+	if command -v apt-get >/dev/null; then \
+	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
+	else echo "no Chromium or Chrome found: plots are written without PNG, and make test needs one"; fi
 
 # Debian keeps what `python3 -m venv` needs in a package of its own.
 debian-venv:

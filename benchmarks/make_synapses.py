@@ -233,8 +233,8 @@ def write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
     partial.rename(path)
 
 
-def make(folder: Path, psds: int, seed: int, memory_limit: str) -> None:
-    """Write the tables that are not there, and the settings."""
+def make(folder: Path, psds: int, seed: int, memory_limit: str, reports: int) -> None:
+    """Write the tables that are not there, and the settings, which ask for so many connectivity reports."""
     folder.mkdir(parents=True, exist_ok=True)
     connectome = Connectome(psds, seed)
     tables = {"points": connectome.points, "partners": connectome.partners, "annotations": connectome.annotations}
@@ -244,12 +244,16 @@ def make(folder: Path, psds: int, seed: int, memory_limit: str) -> None:
             write(path, batches())
     tree = {region: {roi: dict.fromkeys(layers_of(roi)) for roi in rois} for region, rois in REGIONS.items()}
     hierarchy = json.dumps({"CNS": tree})
+    about = [{}, *({"rois": [roi]} for roi in ROIS)][:reports]
+    sets = json.dumps([{"roiset": "primary", "reports": about}] if about else [])
     for name, more in {
         "config": "",
         "neuprint-plain": NEUPRINT.format(hierarchy=hierarchy, compress='""'),
         "neuprint-gzip": NEUPRINT.format(hierarchy=hierarchy, compress="gzip"),
     }.items():
-        text = CONFIG.format(regions=json.dumps(REGIONS), memory_limit=memory_limit, more=more)
+        text = CONFIG.format(
+            regions=json.dumps(REGIONS), memory_limit=memory_limit, more=f"{more}  connectivity-reports: {sets}\n"
+        )
         (folder / f"{name}.yaml").write_text(text)
 
 
@@ -264,8 +268,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="another seed gives another connectome")
     parser.add_argument("--memory-limit", default="2GB", help="what the settings allow the run (default: 2GB)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the three tables and config.yaml")
+    parser.add_argument("--reports", type=int, default=0, help="ask for so many connectivity reports (default: none)")
     arguments = parser.parse_args()
-    make(arguments.out, arguments.psds, arguments.seed, arguments.memory_limit)
+    make(arguments.out, arguments.psds, arguments.seed, arguments.memory_limit, arguments.reports)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ class Stage:
     """One line of the registry.
 
     `name` is the key of the section in the config file (`flat-connectome`), `room` the section it lies in.
-    `run(config, ctx, *, <tables>)` does the work.  `version` goes up when results change for equal input.
-    `produces` is the table class of an input stage.  `enabled` says whether a config asks for the stage.
+    `run(config, ctx, *, <tables>)` does the work; `config` is a tuple where the file holds a list (`ListedSection`).
+    `version` goes up when results change for equal input.  `produces` is the table class of an input stage.
+    `enabled` says whether a config asks for the stage.
     `check(config, whole_config)` finds in seconds what would make `run` fail, from headers and settings alone: a
     `Problem` or `SettingError` (their paths begin within the stage's section), or a `DataError`.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,16 @@ SHARED = ROOT.parent / "shared"
 # A slow or busy machine is no failure; a failure prints what reproduces it.
 settings.register_profile("flyem-snapshot", deadline=None, print_blob=True)
 settings.load_profile("flyem-snapshot")
+
+
+# Most tests are not about pictures, and a browser takes a second to start.
+os.environ["BROWSER_PATH"] = "off"
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test draw PNGs with the machine's own browser."""
+    monkeypatch.delenv("BROWSER_PATH")
 
 
 @pytest.fixture(scope="session")

@@ -79,5 +79,8 @@ def _file_keys(config: Section, path: KeyPath) -> KeyPath:
         else:
             keys.append(part)
             entries = value.model_extra if isinstance(value, Section) else value
-            value = entries.get(str(part)) if isinstance(entries, Mapping) else None
+            if isinstance(entries, tuple) and isinstance(part, int):
+                value = entries[part]
+            else:
+                value = entries.get(str(part)) if isinstance(entries, Mapping) else None
     return tuple(keys)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
@@ -32,6 +32,7 @@ class Traits:
     examples: tuple[Any, ...] = ()
     own_file: bool = False
     inlined: tuple[str, ...] = ()
+    may_be_missing: bool = False
 
     def __call__(self, schema: dict[str, Any]) -> None:
         """Tell a reader of the JSON Schema about the fallback and the examples; a file's name may not be empty."""
@@ -64,6 +65,7 @@ def setting(
     examples: tuple[Any, ...] = (),
     own_file: bool = False,
     inlined: tuple[str, ...] = (),
+    may_be_missing: bool = False,
     **bounds: Any,
 ) -> Any:
     """One setting: a pydantic field with a description that a biologist understands.
@@ -73,7 +75,8 @@ def setting(
       sibling (`source-column`), or the names in a free-key section (`inputs.rois.roi-sets.*`).
     - `input_file=True` marks a `Path` to a file: relative to the config file, `{syndir}`, `~` and environment
       variables expand, and the file's content (not its path) goes into cache keys.  A suffix such as
-      `".json"` marks text that is a path only if it ends so.
+      `".json"` marks text that is a path only if it ends so.  A setting of type `Path | str` is a file only if it is a
+      `Path`.  With `may_be_missing` the stage does without a file that is not there.
     - `directory=True` marks a `Path` to a directory: made absolute likewise, never hashed.
     - `one_of` is the address that lists the names this setting may take.
     - `examples` stand in the schema; a free-key section shows its first example in the template.
@@ -83,7 +86,9 @@ def setting(
       takes its place.  Both kinds of file are read when the configuration is loaded: see `config/include.py`.
     - `bounds` are pydantic's: `ge`, `le`, `pattern`, `min_length`, ...
     """
-    traits = Traits(affects_result, inherits, input_file, directory, one_of, examples, own_file, inlined)
+    traits = Traits(
+        affects_result, inherits, input_file, directory, one_of, examples, own_file, inlined, may_be_missing
+    )
     return Field(default, description=" ".join(doc.split()), json_schema_extra=traits, **bounds)
 
 
@@ -147,3 +152,13 @@ class Section(BaseModel):
         Overridden by sections with rules that a type cannot say.  Nested sections are asked separately.
         """
         yield from ()
+
+
+class ListedSection(Section):
+    """A section of which the configuration holds a list; its stage is given a tuple of them.
+
+    The list as a whole is described by `list_doc`, and `list_example` shows what it may hold.
+    """
+
+    list_doc: ClassVar[str]
+    list_example: ClassVar[list[dict[str, Any]]]

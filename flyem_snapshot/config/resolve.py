@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +51,30 @@ def final_config_yaml(config: Config) -> str:
     return yaml_text(config.model_dump(mode="json", by_alias=True))
 
 
-def input_files(section: Section) -> dict[str, Path]:
-    """The files that a section reads, by dotted setting (`mito.point-table`); their content belongs in cache keys."""
-    found = (setting for setting in settings(section) if is_input_file(setting))
-    return {".".join(map(str, setting.path)): Path(setting.value) for setting in found}
+def input_files(section: Section | Sequence[Section]) -> dict[str, Path]:
+    """The files that a section reads, by dotted setting (`mito.point-table`); their content belongs in cache keys.
+
+    Of a list of sections the settings begin with the number of the section.  A file that may be missing, and is, is
+    left out.
+    """
+    if not isinstance(section, Section):
+        listed = enumerate(map(input_files, section))
+        return {f"{number}.{name}": path for number, files in listed for name, path in files.items()}
+    found = {".".join(map(str, setting.path)): setting for setting in settings(section) if is_input_file(setting)}
+    paths = {name: (Path(setting.value), setting.traits.may_be_missing) for name, setting in found.items()}
+    return {name: path for name, (path, optional) in paths.items() if not optional or path.is_file()}
 
 
-def result_settings(section: Section) -> dict[str, Any]:
+def result_settings(section: Section | Sequence[Section]) -> dict[str, Any]:
     """The settings of a section on which its result depends, as plain JSON values by key; input files are left out."""
+    if not isinstance(section, Section):
+        return {str(number): result_settings(entry) for number, entry in enumerate(section)}
     kept: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         value, traits = getattr(section, name), traits_of(field)
         setting = Setting((section.key_of(name),), section, name, traits, value)
-        if traits.affects_result and traits.input_file is not True and not is_input_file(setting):
+        is_file = traits.input_file is True and not isinstance(value, str)
+        if traits.affects_result and not is_file and not is_input_file(setting):
             kept[section.key_of(name)] = _plain(value)
     return kept | {key: _plain(value) for key, value in (section.model_extra or {}).items()}
 

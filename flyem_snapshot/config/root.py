@@ -8,7 +8,7 @@ from typing import Any, cast
 from pydantic import Field, create_model
 
 from flyem_snapshot.config.job import JobSettings
-from flyem_snapshot.config.model import Section, kebab
+from flyem_snapshot.config.model import ListedSection, Section, kebab, setting
 
 
 class Config(Section):
@@ -32,7 +32,8 @@ ROOM_DESCRIPTIONS = {
 def config_model(stages: Iterable[tuple[str, str, type[Section]]]) -> type[Config]:
     """The model of the whole configuration, from (room, key, section) triples such as ("inputs", "rois", RoisSettings).
 
-    A section whose settings all have defaults may be left out of the file; one with a required setting may not.
+    A section whose settings all have defaults may be left out of the file, as may a list of sections; one with a
+    required setting may not.
     """
     rooms: dict[str, dict[str, type[Section]]] = {room: {} for room in ROOM_DESCRIPTIONS}
     for room, key, section in stages:
@@ -49,8 +50,10 @@ def _composed(name: str, sections: dict[str, type[Section]], doc: str) -> type[S
     return create_model(name, __base__=Section, __doc__=doc, **definitions)
 
 
-def _field(section: type[Section]) -> tuple[type[Section], Any]:
-    """The field of a section: optional exactly if every setting of the section is."""
+def _field(section: type[Section]) -> tuple[Any, Any]:
+    """The field of a section: optional if it is a list, or if every setting of the section is."""
+    if issubclass(section, ListedSection):
+        return tuple[section, ...], setting((), doc=section.list_doc, examples=(section.list_example,))  # type: ignore[valid-type]
     if any(field.is_required() for field in section.model_fields.values()):
         return section, Field()
     return section, Field(default_factory=section)

@@ -35,7 +35,7 @@ def names_are_known(config: Section) -> Iterator[Problem]:
         if not setting.traits.one_of or setting.value is None:
             continue
         known = value_at(settled, setting.traits.one_of) or ()
-        if setting.is_default and not known:
+        if setting.is_default and (not known or _exports_nothing(setting.section)):
             continue
         several = isinstance(setting.value, tuple)
         for index, name in enumerate(setting.value if several else (setting.value,)):
@@ -44,6 +44,11 @@ def names_are_known(config: Section) -> Iterator[Problem]:
                 yield _unknown_name(setting, path, name, known)
             elif several and name in setting.value[:index]:
                 yield Problem(path, f"'{name}' is listed twice")
+
+
+def _exports_nothing(section: Section) -> bool:
+    """Whether a flag such as `export-connectome` is off, so that its other settings may stay what they are."""
+    return any(value is False for name, value in section if name.startswith("export_"))
 
 
 def _unknown_name(setting: Setting, path: tuple[str | int, ...], name: str, known: tuple[str, ...]) -> Problem:

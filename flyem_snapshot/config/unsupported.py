@@ -47,7 +47,6 @@ UNSUPPORTED = (
     Unsupported("outputs.neurotransmitters", "neurotransmitter export", stage=True),
     Unsupported("outputs.skeletons", "skeleton export", stage=True),
     Unsupported("outputs.meshes", "mesh export", stage=True),
-    Unsupported("outputs.connectivity-reports", "connectivity reports", stage=True),
     Unsupported("job-settings.dvid-timeout", "connection to DVID servers", off=300.0),
 )
 

@@ -279,6 +279,15 @@ def _renamed(roi_set: RoiSet, names: list[str], ids: dict[str, int], file: Path)
     return [renames.get(name, name) for name in names], renamed
 
 
+def listed_rois(roi_set: RoiSet) -> tuple[str, ...] | None:
+    """The ROIs of a set by its definition, in order of their ids; None if they come from the table."""
+    by_name = roi_set.unions if roi_set.unions is not None else roi_set.ids
+    if by_name is None:
+        return None
+    names = [roi_set.renames.get(name, name) for name in by_name if name != UNSPECIFIED]
+    return (*names, *map(inherited_name, roi_set.parent_rois))
+
+
 def inherited_name(parent: str) -> str:
     """The ROI of points inside `parent` but in none of its child ROIs: `MB(R)` gives `MB-unspecified(R)`."""
     for side in ("(L)", "(R)"):

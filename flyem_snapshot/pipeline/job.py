@@ -15,7 +15,7 @@ from flyem_snapshot.stage import Stage
 
 @dataclass(frozen=True)
 class Unit:
-    """A stage with its settings, fallbacks filled in."""
+    """A stage with its settings, fallbacks filled in: a section, or a tuple of them if the file holds a list."""
 
     stage: Stage
     settings: Any
@@ -41,7 +41,7 @@ class Unit:
     @property
     def switch(self) -> str:
         """Why the stage is off, in words: the setting that would switch it on, if a single flag does."""
-        for name, value in self.settings:
+        for name, value in self.settings if isinstance(self.settings, Section) else ():
             if value is False and self.stage.enabled(self.settings.model_copy(update={name: True})):
                 return f"{kebab(name)} is false"
         return "not in the config"

@@ -3,9 +3,9 @@
 from typing import Final
 
 from flyem_snapshot.inputs import annotations, body_sizes, elements, rois, synapses
-from flyem_snapshot.outputs import flat_connectome, neuprint, tables
+from flyem_snapshot.outputs import flat_connectome, neuprint, reports, tables
 from flyem_snapshot.stage import Stage
 
 INPUTS: Final[tuple[Stage, ...]] = (annotations.STAGE, rois.STAGE, synapses.STAGE, elements.STAGE, body_sizes.STAGE)
 
-OUTPUTS: Final[tuple[Stage, ...]] = (tables.STAGE, flat_connectome.STAGE, neuprint.STAGE)
+OUTPUTS: Final[tuple[Stage, ...]] = (tables.STAGE, flat_connectome.STAGE, neuprint.STAGE, reports.STAGE)

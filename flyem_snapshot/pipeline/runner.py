@@ -37,6 +37,7 @@ from flyem_snapshot.pipeline.summary import (
     show_plan,
     show_summary,
 )
+from flyem_snapshot.plots.browser import one_browser
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.exclusions import Exclusions
 
@@ -145,7 +146,13 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 def _execute(job: Job, plan: Plan) -> list[Report]:
     if not plan.running:
         return [Report(step, step.record) for step in plan.steps]
-    with _scratch(job) as scratch, _engine(job, scratch) as engine, stopping(engine.connection.interrupt):
+    # One browser draws the plots of all stages; it starts with the first of them.
+    with (
+        _scratch(job) as scratch,
+        _engine(job, scratch) as engine,
+        stopping(engine.connection.interrupt),
+        one_browser(),
+    ):
         execution = _Execution(job, plan, engine, scratch)
         return [execution.perform(step) for step in plan.steps]
 

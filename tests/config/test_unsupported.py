@@ -30,7 +30,6 @@ outputs:
   neurotransmitters: {export-neurotransmitters: true}
   skeletons: {}
   meshes:
-  connectivity-reports: []
 job-settings: {snapshot-tag: v1, dvid-timeout: 20}
 """
     )
@@ -51,8 +50,7 @@ this version of flyem-snapshot has no support for body sizes from DVID; remove t
 config.yaml:13:3: outputs.neurotransmitters: this version of flyem-snapshot has no neurotransmitter export; remove the section
 config.yaml:14:3: outputs.skeletons: this version of flyem-snapshot has no skeleton export; remove the section
 config.yaml:15:3: outputs.meshes: this version of flyem-snapshot has no mesh export; remove the section
-config.yaml:16:3: outputs.connectivity-reports: this version of flyem-snapshot has no connectivity reports; remove the section
-config.yaml:17:34: job-settings.dvid-timeout: \
+config.yaml:16:34: job-settings.dvid-timeout: \
 this version of flyem-snapshot has no connection to DVID servers; remove the setting"""
     )
 

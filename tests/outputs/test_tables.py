@@ -15,6 +15,7 @@ from tests.contexts import make_context
 
 COUNTS = "tables/body-status-counts-v1.csv"
 ANNOTATIONS = "tables/body-annotations-v1.feather"
+PLOT = "reports/html/body-status-counts-v1.html"
 
 
 def annotations(status, **columns):
@@ -34,6 +35,13 @@ def test_statuses_are_counted_from_best_to_worst(tmp_path):
     export(tmp_path, annotations(["Orphan", "Leaves", "", None, "Orphan", "Traced", "Glia"]))
 
     assert (tmp_path / COUNTS).read_bytes() == b"status,count\nTraced,1\nLeaves,1\nOrphan,2\nGlia,1\n"
+
+
+def test_status_counts_are_drawn_beside_the_reports(tmp_path, pictures):
+    written = export(tmp_path, annotations(["Orphan", "Leaves", "", None, "Orphan"]))
+
+    assert {PLOT, "reports/png/body-status-counts-v1.png"} <= set(written)
+    assert "body status counts (v1)" in (tmp_path / PLOT).read_text()
 
 
 @pytest.mark.parametrize("status", [[], ["", None]])
@@ -71,7 +79,7 @@ def test_annotations_are_written_with_body_first_and_all_else_as_it_is(tmp_path)
     for name, column in columns.items():
         assert table[name].combine_chunks().equals(column), name
     assert pd.read_feather(tmp_path / ANNOTATIONS)["status"].cat.ordered
-    assert set(written) == {ANNOTATIONS, COUNTS}
+    assert set(written) == {ANNOTATIONS, COUNTS, PLOT, "reports/plotly.min.js"}
     assert written[ANNOTATIONS].rows == 2
 
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from tests.running import COMMAND, run, run_snapshot, tree
 
-STAGES = ("annotations", "rois", "synapses", "tables", "flat-connectome", "neuprint")
+STAGES = ("annotations", "rois", "synapses", "tables", "flat-connectome", "neuprint", "connectivity-reports")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from flyem_snapshot.config.formula import name_fault
 from flyem_snapshot.config.suggest import closest
 from flyem_snapshot.connectome.properties import property_name
-from flyem_snapshot.connectome.rois import inherited_name
+from flyem_snapshot.connectome.rois import listed_rois
 from flyem_snapshot.errors import DataError, Problem, SnapshotError
 from flyem_snapshot.outputs.neuprint.meta import meta_problems
 from flyem_snapshot.outputs.neuprint.neuroglancer import state_text
@@ -18,7 +18,6 @@ from flyem_snapshot.outputs.neuprint.roi_tree import unresolved
 from flyem_snapshot.outputs.neuprint.settings import ElementTotals, NeuprintSettings
 from flyem_snapshot.sources.checks import faults_of
 from flyem_snapshot.sources.files import open_header
-from flyem_snapshot.tables.rois import UNSPECIFIED
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ class _Check:
             defined = section.defined().sets if section is not None else ()
         except DataError:  # the stage that defines them tells of that
             return {}
-        return {roi_set.name: _names_of(roi_set) for roi_set in defined}
+        return {roi_set.name: listed_rois(roi_set) for roi_set in defined}
 
     @property
     def exported_rois(self) -> dict[str, str]:
@@ -208,15 +207,6 @@ def _header(path: Any) -> frozenset[str] | None:
         return frozenset(open_header(path)[0].names)
     except DataError:
         return None
-
-
-def _names_of(roi_set: Any) -> tuple[str, ...] | None:
-    """The ROIs of a set by its definition; None if they come from the table."""
-    by_name = roi_set.unions if roi_set.unions is not None else roi_set.ids
-    if by_name is None:
-        return None
-    names = [roi_set.renames.get(name, name) for name in by_name if name != UNSPECIFIED]
-    return (*names, *map(inherited_name, roi_set.parent_rois))
 
 
 def _unknown(path: tuple[str | int, ...], name: str, known: Any, what: str) -> Problem:

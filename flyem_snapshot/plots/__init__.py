@@ -1,0 +1,1 @@
+"""Drawing: interactive plots, their pictures, and the page that shows them together."""

@@ -225,7 +225,10 @@ config.yaml:1:1: outputs.flat-connectome.roi-set: 'primary' (the default) is not
 def test_the_default_of_what_is_not_exported_need_not_exist(load):
     off = "outputs: {flat-connectome: {export-connectome: false}}\n"
 
-    assert load(f"{SETS}      shell: {{source: point-table}}\n{off}{JOB}").config.outputs.flat_connectome.roi_set == "primary"
+    assert (
+        load(f"{SETS}      shell: {{source: point-table}}\n{off}{JOB}").config.outputs.flat_connectome.roi_set
+        == "primary"
+    )
 
 
 def test_another_roi_set_than_the_default_must_exist(complaint):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ SHARED = ROOT.parent / "shared"
 settings.register_profile("flyem-snapshot", deadline=None, print_blob=True)
 settings.load_profile("flyem-snapshot")
 
+
+# In the background of a script SIGINT is ignored, and programs inherit that; those that we start must be like a user's.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Most tests are not about pictures, and a browser takes a second to start.
 os.environ["BROWSER_PATH"] = "off"

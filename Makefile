@@ -26,7 +26,7 @@ demo: $(VENV)/installed browser
 	@$(BIN)/python examples/glance.py "$$($(BIN)/flyem-snapshot -d -c $(EXAMPLE)/config.yaml)"
 
 test: check java browser
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

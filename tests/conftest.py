@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -52,3 +53,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if not SHARED.is_dir():
         items[:] = [item for item in items if "shared" not in getattr(item, "fixturenames", ())]
+
+
+SHARED_DATABASES = ("bridge", "neo4j", "neuprint_client")
+"""Folders whose modules share databases, which take a minute to make."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `pytest -n 2` one worker has all tests of a module, or of a folder that shares databases."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where xdist is installed
+
+    class ByModuleOrFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            folder = module.removeprefix("tests/").partition("/")[0]
+            return folder if folder in SHARED_DATABASES else module
+
+    return ByModuleOrFolder(config, log)

@@ -46,6 +46,8 @@ LAYER_NAMES = [f"{roi}_layer_{number:02}" for roi, layers in LAYERS.items() for 
 LAYER_START = np.cumsum([0, *LAYERS.values()])
 CLASSES = ["intrinsic", "sensory", "motor"]
 KINDS = ["PreSyn", "PostSyn"]
+TRANSMITTERS = ["acetylcholine", "gaba", "glutamate", "dopamine", "serotonin", "octopamine", "histamine"]
+SPLITS = ["train", "validation", "test"]
 COMPARTMENTS = ["axon", "dendrite", "linker"]
 NEURON_STATUS = ["Roughly traced"] * 12 + ["Traced"] * 3 + ["Leaves", "Sensory Anchor", "Anchor", "Anchor", None]
 FRAGMENT_STATUS = ["Orphan"] * 10 + ["Anchor"] * 5 + ["Orphan-artifact", None, None, None, None]
@@ -59,7 +61,7 @@ inputs:
     compartment-column: compartment
   annotations:
     body-annotations-table: annotations.feather
-  rois:
+{inputs}  rois:
     roi-sets:
       primary: {{source: point-table}}
       layer: {{source: point-table}}
@@ -74,6 +76,16 @@ outputs:
   snapshot-tag: synthetic
   output-dir: output
   memory-limit: {memory_limit}
+"""
+NEUROTRANSMITTERS = """\
+  neurotransmitters:
+    synister-feather: predictions.feather
+    ground-truth: ground-truth.csv
+"""
+NEUROTRANSMITTER_TABLES = """\
+  neurotransmitters:
+    export-neurotransmitters: true
+    roi-sets: [primary]
 """
 NEUPRINT = """\
   neuprint:
@@ -188,14 +200,53 @@ class Connectome:
                 post_id=np.where(strange > 0.9998, post | UNKNOWN, post),
             )
 
+    def types(self, bodies: np.ndarray) -> np.ndarray:
+        """The number of each body's cell type; -1 for an untyped one, as all fragments are."""
+        types = self.dice.below(max(1, self.neurons // 6), "type", bodies)
+        types[(bodies >= FIRST_FRAGMENT) | (self.dice.uniform("untyped", bodies) < 0.05)] = -1
+        return types
+
+    def transmitters(self, types: np.ndarray) -> np.ndarray:
+        """The position in TRANSMITTERS of what each cell type releases."""
+        return self.dice.few(len(TRANSMITTERS), "transmitter", types)
+
+    def predictions(self) -> Iterator[pa.RecordBatch]:
+        """The probabilities of transmitters of nearly every T-bar; five in six are right about the cell type."""
+        for tbars in self.rows(self.blocks * TBARS, "predictions"):
+            points = tbars // TBARS * (TBARS + PSDS) + tbars % TBARS
+            points = points[self.dice.uniform("predicted", points) < 0.97]
+            yield self.prediction_batch(points)
+
+    def prediction_batch(self, points: np.ndarray) -> pa.RecordBatch:
+        """The predictions of these T-bars."""
+        dice = self.dice
+        bodies = self.bodies(points, points)
+        wrong = dice.uniform("wrong", points) < 1 / 6
+        best = np.where(wrong, dice.below(len(TRANSMITTERS), "mistake", points), self.transmitters(self.types(bodies)))
+        scores = np.stack([dice.uniform(name, points) for name in TRANSMITTERS])
+        scores[best, np.arange(len(points))] += 3
+        scores = (scores / scores.sum(axis=0)).astype(np.float32)
+        trained = dice.uniform("trained", bodies) < 0.02
+        split = np.where(trained, dice.below(len(SPLITS), "split", points), -1)
+        return batch(
+            **dict(zip("xyz", (axis.astype(np.int32) for axis in self.xyz(points)), strict=True)),
+            **{f"nts_8.{name}": column for name, column in zip(TRANSMITTERS, scores, strict=True)},
+            split=category(split, SPLITS),
+        )
+
+    def ground_truth(self) -> str:
+        """The transmitters of a quarter of the cell types, as CSV."""
+        types = np.arange(0, max(1, self.neurons // 6), 4)
+        names = np.array(TRANSMITTERS)[self.transmitters(types)]
+        return "cell_type,ground_truth\n" + "".join(f"Syn{t:05},{name}\n" for t, name in zip(types, names, strict=True))
+
     def annotations(self) -> Iterator[pa.RecordBatch]:
         """All neurons, and a fiftieth of the fragments, which have a status and nothing else."""
         dice, neurons = self.dice, np.arange(self.neurons)
         bodies = np.concatenate([FIRST_NEURON + neurons, FIRST_FRAGMENT + np.arange(0, self.fragments, 50)])
         is_neuron = bodies < FIRST_FRAGMENT
         twentieth = dice.below(20, "status", bodies)
-        types = dice.below(max(1, self.neurons // 6), "type", bodies)
-        types[~is_neuron | (dice.uniform("untyped", bodies) < 0.05)] = -1
+        types = self.types(bodies)
         names = [f"Syn{number:05}" if number >= 0 else None for number in types]
         yield batch(
             body=bodies,
@@ -233,11 +284,14 @@ def write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
     partial.rename(path)
 
 
-def make(folder: Path, psds: int, seed: int, memory_limit: str, reports: int) -> None:
+def make(folder: Path, psds: int, seed: int, memory_limit: str, reports: int, *, neurotransmitters: bool) -> None:
     """Write the tables that are not there, and the settings, which ask for so many connectivity reports."""
     folder.mkdir(parents=True, exist_ok=True)
     connectome = Connectome(psds, seed)
     tables = {"points": connectome.points, "partners": connectome.partners, "annotations": connectome.annotations}
+    if neurotransmitters:
+        tables["predictions"] = connectome.predictions
+        (folder / "ground-truth.csv").write_text(connectome.ground_truth())
     for name, batches in tables.items():
         path = folder / f"{name}.feather"
         if not path.exists():
@@ -252,7 +306,10 @@ def make(folder: Path, psds: int, seed: int, memory_limit: str, reports: int) ->
         "neuprint-gzip": NEUPRINT.format(hierarchy=hierarchy, compress="gzip"),
     }.items():
         text = CONFIG.format(
-            regions=json.dumps(REGIONS), memory_limit=memory_limit, more=f"{more}  connectivity-reports: {sets}\n"
+            inputs=NEUROTRANSMITTERS if neurotransmitters else "",
+            regions=json.dumps(REGIONS),
+            memory_limit=memory_limit,
+            more=f"{NEUROTRANSMITTER_TABLES if neurotransmitters else ''}{more}  connectivity-reports: {sets}\n",
         )
         (folder / f"{name}.yaml").write_text(text)
 
@@ -269,8 +326,16 @@ def main() -> None:
     parser.add_argument("--memory-limit", default="2GB", help="what the settings allow the run (default: 2GB)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the three tables and config.yaml")
     parser.add_argument("--reports", type=int, default=0, help="ask for so many connectivity reports (default: none)")
+    parser.add_argument("--neurotransmitters", action="store_true", help="add predictions of neurotransmitters")
     arguments = parser.parse_args()
-    make(arguments.out, arguments.psds, arguments.seed, arguments.memory_limit, arguments.reports)
+    make(
+        arguments.out,
+        arguments.psds,
+        arguments.seed,
+        arguments.memory_limit,
+        arguments.reports,
+        neurotransmitters=arguments.neurotransmitters,
+    )
 
 
 if __name__ == "__main__":

@@ -32,8 +32,12 @@ TABLES = ("points", "partners", "annotations")
 class Benchmark:
     """The measurements of one size.  `data` holds the tables, the settings and, for the time being, the results."""
 
-    def __init__(self, psds: int, memory_limit: str, cap: Cap, out: Path, neuprint: str | None, reports: int) -> None:
+    def __init__(
+        self, psds: int, memory_limit: str, cap: Cap, out: Path, neuprint: str | None, reports: int, *, nt: bool
+    ) -> None:
         self.psds, self.memory_limit, self.cap, self.reports = psds, memory_limit, cap, reports
+        self.tables = (*TABLES, "predictions") if nt else TABLES
+        self.more = ["--neurotransmitters"] if nt else []
         self.config = "config.yaml" if neuprint is None else f"neuprint-{neuprint}.yaml"
         self.data = out / str(psds)
         self.log = out / f"{psds}.log"
@@ -42,8 +46,10 @@ class Benchmark:
     def make_data(self) -> None:
         """Make the tables unless they are there, and read them once, so that no run pays for a cold disk."""
         make = [sys.executable, str(HERE / "make_synapses.py"), "--psds", str(self.psds), "--out", str(self.data)]
-        Cap(None).run([*make, "--memory-limit", self.memory_limit, "--reports", str(self.reports)], self.log)
-        for name in TABLES:
+        Cap(None).run(
+            [*make, "--memory-limit", self.memory_limit, "--reports", str(self.reports), *self.more], self.log
+        )
+        for name in self.tables:
             with (self.data / f"{name}.feather").open("rb") as file:
                 while file.read(1 << 24):
                     pass
@@ -96,7 +102,7 @@ class Benchmark:
             "psds": self.psds,
             "memory-limit": self.memory_limit,
             "reports": self.reports,
-            "input-bytes": sum((self.data / f"{name}.feather").stat().st_size for name in TABLES),
+            "input-bytes": sum((self.data / f"{name}.feather").stat().st_size for name in self.tables),
             "output-bytes": size,
             "runs": [asdict(usage) for usage in products],
             "lower-bounds": [asdict(usage) for usage in bounds],
@@ -113,7 +119,7 @@ class Benchmark:
 
     def written(self) -> int:
         """Bytes of the results."""
-        return sum(self.size_of(name) for name in ("flat-connectome", "tables", "neuprint", "reports"))
+        return sum(self.size_of(name) for name in ("flat-connectome", "tables", "nt", "neuprint", "reports"))
 
     def size_of(self, folder: str) -> int:
         """Bytes of one folder of results."""
@@ -201,6 +207,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="store_true", help=f"leave out the size of {SMALL:,} PSDs")
     parser.add_argument("--reports", type=int, default=0, help="also make so many connectivity reports (default: none)")
+    parser.add_argument("--neurotransmitters", action="store_true", help="also predict neurotransmitters")
     parser.add_argument("--out", type=Path, default=HERE / "output", help="folder for data and results")
     return parser.parse_args()
 
@@ -217,7 +224,15 @@ def main() -> int:
     try:
         for psds, memory_limit, size_cap in sizes:
             say(f"\n{psds:,} PSDs")
-            benchmark = Benchmark(psds, memory_limit, size_cap, out, arguments.neuprint, arguments.reports)
+            benchmark = Benchmark(
+                psds,
+                memory_limit,
+                size_cap,
+                out,
+                arguments.neuprint,
+                arguments.reports,
+                nt=arguments.neurotransmitters,
+            )
             report["sizes"].append(benchmark.run(arguments.repeat, bound=not arguments.no_lower_bound))
     except Failed as failure:
         say(str(failure))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pyarrow import feather
 
+from flyem_snapshot.cli.main import main
 from tests.conftest import ROOT
 from tests.whole_runs.test_outputs_equal_oracle import assert_equal_to_oracle
 
@@ -16,9 +17,9 @@ PSDS = 5_000
 TABLES = ("points.feather", "partners.feather", "annotations.feather")
 
 
-def make(folder: Path, seed: int) -> Path:
+def make(folder: Path, seed: int, *options: str) -> Path:
     script = ROOT / "benchmarks" / "make_synapses.py"
-    command = [sys.executable, str(script), "--psds", str(PSDS), "--seed", str(seed), "--out", str(folder)]
+    command = [sys.executable, str(script), "--psds", str(PSDS), "--seed", str(seed), "--out", str(folder), *options]
     subprocess.run(command, check=True)
     return folder
 
@@ -50,3 +51,16 @@ def test_it_has_as_many_psds_as_asked_for_each_at_a_voxel_of_its_own(connectome)
     assert (points["kind"] == "PostSyn").sum() == PSDS
     assert points["point_id"].is_unique
     assert not points[["x", "y", "z"]].duplicated().any()
+
+
+def test_nearly_every_tbar_has_probabilities_of_transmitters_if_they_are_asked_for(connectome, tmp_path):
+    predictions = feather.read_table(make(tmp_path, 1, "--neurotransmitters") / "predictions.feather").to_pandas()
+    points = feather.read_table(connectome / "points.feather").to_pandas()
+    tbars = points[points["kind"] == "PreSyn"]
+
+    merged = tbars.merge(predictions, on=["x", "y", "z"], validate="one_to_one")
+    assert len(merged) == len(predictions)
+    assert 0.9 < len(predictions) / len(tbars) < 1
+    assert predictions.filter(like="nts_8.").sum(axis=1).between(0.999, 1.001).all()
+    assert not (connectome / "predictions.feather").exists()
+    assert main(["-c", str(tmp_path / "config.yaml"), "--check"]) == 0

@@ -38,13 +38,12 @@ class Unsupported:
 
 UNSUPPORTED = (
     Unsupported("inputs.dvid-seg", "DVID segmentation input", stage=True),
-    Unsupported("inputs.neurotransmitters", "neurotransmitter input", stage=True),
     Unsupported("inputs.rois.dvid", "support for ROIs from DVID"),
     Unsupported("inputs.rois.roi-sets.*.labelmap", "support for ROIs from DVID"),
     Unsupported("inputs.elements.*.dvid-point-annotations", "support for elements from DVID"),
     Unsupported("inputs.annotations.point-annotations", "support for point annotations from DVID"),
     Unsupported("inputs.body-sizes.cache-uuid", "support for body sizes from DVID"),
-    Unsupported("outputs.neurotransmitters", "neurotransmitter export", stage=True),
+    Unsupported("outputs.neurotransmitters.dvid", "backport of neurotransmitters to DVID"),
     Unsupported("outputs.skeletons", "skeleton export", stage=True),
     Unsupported("outputs.meshes", "mesh export", stage=True),
     Unsupported("job-settings.dvid-timeout", "connection to DVID servers", off=300.0),
@@ -70,7 +69,7 @@ def _kept(content: Mapping[str, Any], path: KeyPath, problems: list[Problem]) ->
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a value holds nothing, however deep one looks."""
+    """Whether a value asks for nothing, however deep one looks."""
     if isinstance(value, Mapping):
         return all(_is_empty(entry) for entry in value.values())
-    return value in (None, "", [])
+    return value is False or value in (None, "", [])

@@ -2,10 +2,24 @@
 
 from typing import Final
 
-from flyem_snapshot.inputs import annotations, body_sizes, elements, rois, synapses
+from flyem_snapshot.inputs import annotations, body_sizes, elements, neurotransmitters, rois, synapses
 from flyem_snapshot.outputs import flat_connectome, neuprint, reports, tables
+from flyem_snapshot.outputs import neurotransmitters as neurotransmitter_export
 from flyem_snapshot.stage import Stage
 
-INPUTS: Final[tuple[Stage, ...]] = (annotations.STAGE, rois.STAGE, synapses.STAGE, elements.STAGE, body_sizes.STAGE)
+INPUTS: Final[tuple[Stage, ...]] = (
+    annotations.STAGE,
+    rois.STAGE,
+    synapses.STAGE,
+    elements.STAGE,
+    body_sizes.STAGE,
+    neurotransmitters.STAGE,
+)
 
-OUTPUTS: Final[tuple[Stage, ...]] = (tables.STAGE, flat_connectome.STAGE, neuprint.STAGE, reports.STAGE)
+OUTPUTS: Final[tuple[Stage, ...]] = (
+    tables.STAGE,
+    neurotransmitter_export.STAGE,
+    flat_connectome.STAGE,
+    neuprint.STAGE,
+    reports.STAGE,
+)

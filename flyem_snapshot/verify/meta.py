@@ -28,6 +28,7 @@ TYPES: Final = {
     "totalPreCount": "int",
     "totalPostCount": "int",
     "neuronProperties": "string",
+    "ntSynapseProperties": "string",
     "roiHierarchy": "string",
     "roiInfo": "string",
     "neuronColumnsOrdered": "string",
@@ -50,6 +51,7 @@ _JSON: Final[Mapping[str, type]] = {
     "roiInfo": dict,
     "roiHierarchy": dict,
     "neuronProperties": dict,
+    "ntSynapseProperties": dict,
     "neuronColumnsOrdered": list,
     "neuronColumnsVisible": list,
 }

@@ -9,14 +9,14 @@ from pathlib import Path
 import duckdb
 
 from flyem_snapshot.errors import DataError, SnapshotError
-from flyem_snapshot.verify import counts, flat, graph, manifest, meta, rois
+from flyem_snapshot.verify import counts, flat, graph, manifest, meta, neurotransmitters, rois
 from flyem_snapshot.verify.checks import Check, Finding, Result, Status
 from flyem_snapshot.verify.report import show
 from flyem_snapshot.verify.snapshot import Snapshot, opened
 
 FILES: Sequence[Check] = manifest.CHECKS
 FLAT: Sequence[Check] = flat.CHECKS
-NEUPRINT: Sequence[Check] = (*graph.CHECKS, *counts.CHECKS, *rois.CHECKS, *meta.CHECKS)
+NEUPRINT: Sequence[Check] = (*graph.CHECKS, *counts.CHECKS, *rois.CHECKS, *neurotransmitters.CHECKS, *meta.CHECKS)
 
 
 def verify(root: Path, write: Callable[[str], None]) -> None:

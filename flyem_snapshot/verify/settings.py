@@ -72,6 +72,16 @@ class RunSettings:
         return tuple(self.neuprint.get("roi-set-names") or ())
 
     @property
+    def has_neurotransmitters(self) -> bool:
+        """Whether there are predicted neurotransmitters."""
+        return bool(self._section("inputs", "neurotransmitters").get("synister-feather"))
+
+    @property
+    def has_mean_scores(self) -> bool:
+        """Whether Segments have the mean probabilities of their T-bars."""
+        return self._section("inputs", "neurotransmitters").get("export-mean-tbar-scores") is not False
+
+    @property
     def element_totals(self) -> dict[str, str]:
         """Segment property to the element table whose rows it counts, for each body."""
         totals = self.neuprint.get("element-totals") or {}

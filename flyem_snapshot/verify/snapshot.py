@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -82,6 +83,18 @@ class Snapshot:
     def meta(self) -> dict[str, str]:
         """The cells of the Meta node, by header cell, without empty ones; raises DataError if it is not one row."""
         return single_row(self.engine, one_file(self.neuprint, neuprint_files.META))
+
+    @cached_property
+    def nt_scores(self) -> dict[str, str]:
+        """Property to type of the probabilities of neurotransmitters, as Meta lists them; none if it lists none.
+
+        What is wrong with Meta itself is said by its own checks.
+        """
+        try:
+            said = json.loads(self.meta.get("ntSynapseProperties:string", "{}"))
+        except (SnapshotError, ValueError):
+            return {}
+        return {str(name): str(kind) for name, kind in said.items()} if isinstance(said, dict) else {}
 
     @cached_property
     def own_confidences(self) -> bool:

@@ -31,8 +31,16 @@ COMPARTMENT_WEIGHTS: Final = (
 _SET: Final = r"^([0-9]+)_([0-9]+)_(pre|post)$"
 
 
+def mean_of(score: str) -> str:
+    """The column of `segments` for the mean of a probability of neurotransmitters, by the property's name."""
+    return f"mean {score}"
+
+
 def _segments(snapshot: Snapshot) -> None:
-    """`segments`: id, body, the counts (those of body_elements.feather too), roi_info, labels, flags."""
+    """`segments`: id, body, the counts (those of body_elements.feather too), roi_info, labels, flags.
+
+    With probabilities of neurotransmitters also total_nt, predicted_nt, and a mean of each (`mean_of`).
+    """
     paths = files.csv_files_in(snapshot.neuprint / files.NEURONS_FOLDER)
     if not paths:
         raise DataError("holds no CSV file", file=snapshot.neuprint / files.NEURONS_FOLDER)
@@ -44,6 +52,10 @@ def _segments(snapshot: Snapshot) -> None:
         "roi_info": Column("roiInfo:string"),
         "labels": Column(":LABEL"),
     }
+    if snapshot.nt_scores:
+        wanted["total_nt"] = Column("totalNtPredictions:int", "BIGINT", optional=True)
+        wanted["predicted_nt"] = Column("predictedNt:string", optional=True)
+        wanted |= {mean_of(name): Column(f"{name}:float", "FLOAT", optional=True) for name in snapshot.nt_scores}
     load_csv(snapshot.engine, "segments", paths, wanted, flags=True)
 
 
@@ -62,7 +74,7 @@ def _connections(snapshot: Snapshot) -> None:
 
 
 def _synapses(snapshot: Snapshot) -> None:
-    """`synapses`: id, type, confidence, body, location, labels, flags."""
+    """`synapses`: id, type, confidence, body, location, labels, flags, probabilities of neurotransmitters."""
     paths = files.csv_files_in(snapshot.neuprint / files.SYNAPSES_FOLDER)
     if not paths:
         raise DataError("holds no CSV file", file=snapshot.neuprint / files.SYNAPSES_FOLDER)
@@ -73,6 +85,7 @@ def _synapses(snapshot: Snapshot) -> None:
         "body": Column("bodyId:long", "BIGINT"),
         "location": Column("location:point{srid:9157}"),
         "labels": Column(":LABEL"),
+        **{name: Column(f"{name}:float", "FLOAT", optional=True) for name in snapshot.nt_scores},
     }
     load_csv(snapshot.engine, "synapses", paths, wanted, flags=True)
 

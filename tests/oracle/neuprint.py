@@ -1,4 +1,4 @@
-"""Every node, relationship and intermediate table of the neuPrint export, as text.  Neurotransmitters are left out."""
+"""Every node, relationship and intermediate table of the neuPrint export, as text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from tests.oracle.neuprint_meta import meta_values
 from tests.oracle.neuprint_points import Sheets, element_sheets, synapse_sheets
 from tests.oracle.neuprint_scope import Scope, first_scope, second_scope
 from tests.oracle.neuprint_segments import connections, roi_elements, segment_counts, segment_rois, segments
+from tests.oracle.neuprint_transmitters import meta_properties
 from tests.oracle.rois import UNSPECIFIED
 
 
@@ -44,4 +45,5 @@ def export(inputs: Inputs) -> Export:
     restriction = scope.setting("restrict-connectivity-to-roiset", "")
     inside = segment_rois(scope, counts, [restriction]) if restriction else None
     meta = meta_values(scope, sheet, rois, inside)
+    meta |= meta_properties(sheets["Neuprint_Synapses"].rows, last)
     return Export(scope, sheets, meta, counts.reset_index(), roi_elements(scope, rois))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tests.oracle.neuprint_scope import ElementTable, Scope
+from tests.oracle.neuprint_transmitters import add_scores
 from tests.oracle.neuprint_values import POINT, Columns, Sheet, points_of
 from tests.oracle.template import fill
 
@@ -30,6 +31,7 @@ def synapses(scope: Scope) -> Sheet:
     never = {"point_id", "kind", "conf", "body"}
     for name in _property_columns(scope, points, never):
         columns.add(name, points[name])
+    add_scores(columns, scope)
     columns.put(":LABEL", scope.label("Synapse", "Element"), "")
     _finish(columns, scope, points, list(scope.sets))
     return columns.sheet()

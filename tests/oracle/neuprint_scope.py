@@ -9,6 +9,7 @@ import pandas as pd
 from tests.oracle.config import Config
 from tests.oracle.load import Inputs
 from tests.oracle.neuprint_meta import load_meta
+from tests.oracle.neurotransmitters import Transmitters, neurotransmitters_of
 from tests.oracle.rois import UNSPECIFIED, Ids
 
 
@@ -23,7 +24,10 @@ class ElementTable:
 
 @dataclass(frozen=True)
 class Scope:
-    """Tables after the restrictions so far; `inbounds` are the bodies that may be Segments, None for all."""
+    """Tables after the restrictions so far; `inbounds` are the bodies that may be Segments, None for all.
+
+    What is predicted of transmitters knows no restriction of the export.
+    """
 
     config: Config
     meta: dict[str, Any]
@@ -34,6 +38,7 @@ class Scope:
     roi_ids: dict[str, Ids]
     inbounds: set[int] | None = None
     inbounds_rois: frozenset[str] = frozenset()
+    transmitters: Transmitters | None = None
 
     def setting(self, dotted: str, default: Any) -> Any:
         """A setting of outputs.neuprint."""
@@ -77,7 +82,8 @@ def first_scope(inputs: Inputs) -> Scope:
     meta = load_meta(config, inputs.roi_ids)
     partners = inputs.partners[(inputs.partners["body_pre"] != 0) & (inputs.partners["body_post"] != 0)]
     points = inputs.points[inputs.points["body"] != 0]
-    scope = Scope(config, meta, points, partners, elements, list(sets), inputs.roi_ids)
+    transmitters = neurotransmitters_of(inputs)
+    scope = Scope(config, meta, points, partners, elements, list(sets), inputs.roi_ids, transmitters=transmitters)
     whole = scope.setting("restrict-info-totals-to-roiset", "")
     if whole:
         scope = replace(keep_partners(scope, partners[whole] != UNSPECIFIED), elements=inside(elements, whole))

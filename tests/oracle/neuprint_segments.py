@@ -9,6 +9,7 @@ from tests.oracle.annotations import neuprint_view
 from tests.oracle.load import Inputs
 from tests.oracle.neuprint_counts import body_counts, int_columns, objects, roi_counts
 from tests.oracle.neuprint_scope import Scope
+from tests.oracle.neuprint_transmitters import add_predictions, replaced_names
 from tests.oracle.neuprint_values import Columns, Sheet
 from tests.oracle.rois import UNSPECIFIED
 
@@ -49,6 +50,7 @@ def segments(scope: Scope, inputs: Inputs, counts: pd.DataFrame, rois: pd.DataFr
     properties = annotation_properties(scope, inputs, bodies)
     for name, values in properties.items():
         columns.add(str(name), values)
+    add_predictions(columns, bodies, scope)
     known = rois[rois["roi"] != UNSPECIFIED]
     info = objects(known, ["body"], scope.setting("keep-zero", [])) if len(known) else pd.Series(dtype=object)
     columns.put("roiInfo", info.reindex(bodies, fill_value="{}"), "string")
@@ -66,6 +68,7 @@ def annotation_properties(scope: Scope, inputs: Inputs, bodies: pd.Index) -> dic
         return {"bodyId": pd.Series(bodies)}
     view = neuprint_view(inputs.annotations, scope.setting("annotation-property-names", {}))
     view.index = pd.Index(inputs.annotations.loc[inputs.annotations["body"] != 0, "body"])
+    view = view.drop(columns=list(replaced_names(scope) & set(view)))
     found = {name: _with_gaps(values).reindex(bodies) for name, values in view.items()}
     return {str(k): v for k, v in (found | {"bodyId": pd.Series(bodies)}).items()}
 

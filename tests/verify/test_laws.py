@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from flyem_snapshot.verify import neurotransmitters
 from flyem_snapshot.verify.checks import Status
 from flyem_snapshot.verify.run import FILES, FLAT, NEUPRINT, checked, result_of
 from flyem_snapshot.verify.snapshot import opened
@@ -33,6 +34,7 @@ META, NEURONS, CONNECTIONS = "Neuprint_Meta.csv", "Neuprint_Neurons/0.csv", "Neu
 SYNAPSES, MORE_SYNAPSES = "Neuprint_Synapses/000000.csv.gz", "Neuprint_Synapses/000001.csv"
 SETS, MEMBERS = "Neuprint_SynapseSet.csv", "Neuprint_SynapseSet_to_Synapses.csv"
 ELEMENTS = "Neuprint_Elements/mito/000000.csv"
+PREDICTIONS = {check.name for check in neurotransmitters.CHECKS}  # test_neurotransmitters.py
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,7 @@ def test_a_sound_snapshot_passes_and_nothing_is_written_into_it(root):
     assert {r.name for r in found.values() if r.status is Status.NOT_APPLICABLE} == {
         "connections/compartments",
         "segments/incoming",
+        *PREDICTIONS,
     }
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
@@ -272,7 +275,7 @@ def test_a_broken_law_is_found_and_shown(root, broken):
 
 
 def test_every_law_has_a_snapshot_that_breaks_it():
-    elsewhere = {"connections/compartments", "segments/incoming", "meta/primary-rois"}
+    elsewhere = {"connections/compartments", "segments/incoming", "meta/primary-rois", *PREDICTIONS}
     names = {check.name for check in (*FLAT, *NEUPRINT)}
 
     assert {broken.law for broken in FAULTS} | elsewhere == names

@@ -23,8 +23,8 @@ from tests.oracle.neuprint_read import read_csvs
 from tests.running import run_snapshot, tree
 
 NEUPRINT = "outputs.neuprint"
-# Sections of stages that do not exist yet.
-MISSING = ("inputs.neurotransmitters", "outputs.neurotransmitters", "outputs.connectivity-reports")
+# Outputs that are compared elsewhere.
+OTHERS = ("outputs.neurotransmitters", "outputs.connectivity-reports")
 FORMULAS = {"layer": {"layerNumber": "x % 100", "layerArea": "x // 100"}}
 
 
@@ -143,12 +143,12 @@ def edited(source: Path, target: Path, changes: dict[str, Any]) -> Path:
 
 
 def synthetic(folder: Path, shared: Path, psds: int, **changes: Any) -> Path:
-    """A generated data set with elements; its config without the sections of stages that do not exist yet."""
+    """A generated data set with elements and predicted neurotransmitters; its config without the other outputs."""
     script = shared / "tools" / "make_connectome.py"
     command = [sys.executable, str(script), "--psds", str(psds), "--out", str(folder), "--fake", "--seed", "7"]
     subprocess.run(command, check=True, capture_output=True)
     always = {
-        **dict.fromkeys(MISSING, tiny.DELETE),
+        **dict.fromkeys(OTHERS, tiny.DELETE),
         "job-settings.output-dir": "out",
         "outputs.flat-connectome.export-connectome": False,
         f"{NEUPRINT}.element-labels": {"soma": "Soma", "mito": "Mito"},

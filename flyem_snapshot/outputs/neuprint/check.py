@@ -28,6 +28,14 @@ SEGMENT_COUNTS: Final = frozenset(
     ]
 )
 SEGMENT_PROPERTIES: Final = SEGMENT_COUNTS | {"bodyId", "roiInfo", "size", "status", "statusLabel"}
+PREDICTED_PROPERTIES: Final = frozenset(
+    [
+        *("totalNtPredictions", "predictedNt", "predictedNtConfidence"),
+        *("celltypeTotalNtPredictions", "celltypePredictedNt", "celltypePredictedNtConfidence"),
+        *("consensusNt", "ntReference", "otherNt", "otherNtReference"),
+    ]
+)
+"""Those of Segments that neurotransmitters may give, apart from one for each transmitter, which the table names."""
 ELEMENT_PROPERTIES: Final = frozenset({"type", "bodyId", "location"})
 POINT_PROPERTIES: Final = ELEMENT_PROPERTIES | {"confidence"}
 _NOT_EXPORTED: Final = frozenset({"x", "y", "z", "point_id", "sv", "body", "conf", "kind", "split"})
@@ -76,6 +84,12 @@ class _Check:
         names = self.config.roi_set_names if self.config.roi_set_names is not None else tuple(self.rois)
         return {roi: name for name in names for roi in self.rois.get(name) or ()}
 
+    @property
+    def predicted(self) -> frozenset[str]:
+        """The properties of Segments that say something of neurotransmitters, as far as they are known."""
+        section = getattr(self.inputs, "neurotransmitters", None)
+        return PREDICTED_PROPERTIES if section is not None and section.synister_feather is not None else frozenset()
+
     def meta(self) -> Iterator[Problem]:
         """The hierarchy with its roi-sets put in, if their ROIs are known; a missing ROI is wrong only if it occurs."""
         meta = self.config.meta
@@ -118,7 +132,7 @@ class _Check:
     def _totals(self, element: str, totals: ElementTotals, owners: dict[tuple[str, str], str]) -> Iterator[Problem]:
         path = ("element-totals", element)
         for key, name in totals.names.items():
-            taken = SEGMENT_COUNTS if "roi" in key else SEGMENT_PROPERTIES
+            taken = SEGMENT_COUNTS if "roi" in key else SEGMENT_PROPERTIES | self.predicted
             owner = owners.setdefault((key, name), element)
             if name in taken:
                 yield Problem((*path, key), f"'{name}' is a property of Segments already", "choose another name")
@@ -180,7 +194,7 @@ class _Check:
         points = _header(getattr(getattr(self.inputs, "synapses", None), "synapse_points", None)) or frozenset()
         sets = self.rois.keys() | {f"{name}_label" for name in self.rois}
         found = {
-            "Segments": SEGMENT_PROPERTIES | totals | self._annotations(),
+            "Segments": SEGMENT_PROPERTIES | self.predicted | totals | self._annotations(),
             "Synapses": POINT_PROPERTIES | computed | (points - _NOT_EXPORTED - sets),
         }
         for name in self.tables:

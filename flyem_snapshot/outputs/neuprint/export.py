@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from flyem_snapshot.outputs.neuprint.elements import element_files, write_elemen
 from flyem_snapshot.outputs.neuprint.indexes import index_script
 from flyem_snapshot.outputs.neuprint.meta import MetaFacts, refuse_bad_meta, write_meta
 from flyem_snapshot.outputs.neuprint.neuroglancer import write_neuroglancer_state
+from flyem_snapshot.outputs.neuprint.neurotransmitters import body_predictions, synapse_types
 from flyem_snapshot.outputs.neuprint.point_files import write_points
 from flyem_snapshot.outputs.neuprint.points import synapse_nodes, write_synapse_connections
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope, connected_inside, touching, whole_scope
@@ -37,6 +39,7 @@ from flyem_snapshot.outputs.neuprint.settings import NeuprintSettings
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.bodies import BodyAnnotations, BodySizes
 from flyem_snapshot.tables.elements import Elements
+from flyem_snapshot.tables.neurotransmitters import Neurotransmitters
 from flyem_snapshot.tables.rois import COMBO, UNSPECIFIED
 from flyem_snapshot.tables.synapses import Synapses
 
@@ -49,6 +52,7 @@ def export_neuprint(
     annotations: BodyAnnotations | None,
     elements: Elements | None,
     body_sizes: BodySizes | None,
+    neurotransmitters: Neurotransmitters | None,
 ) -> None:
     """Write every file of `neuprint/`."""
     whole = whole_scope(config, ctx, synapses, elements)
@@ -58,16 +62,17 @@ def export_neuprint(
     # What cannot become a property is found before anything is written.
     occurring = _occurring(scope, regions)
     refuse_bad_meta(config, occurring, _roi_sets(whole))
-    refuse_shared_names(scope, occurring, annotations, body_sizes)
-    synapse_files, files_of_elements = synapse_nodes(inner), element_files(inner)
+    predictions = body_predictions(neurotransmitters)
+    refuse_shared_names(scope, occurring, annotations, body_sizes, predictions)
+    synapse_files, files_of_elements = synapse_nodes(inner, neurotransmitters), element_files(inner)
     with timed("counting connections"):
         pairs = count_pairs(scope, "pairs.parquet")
     with timed("counting bodies"):
         counted = _count(scope, regions, pairs, annotations, bodies)
-    segments = known_segments(scope, counted, annotations, body_sizes)
+    segments = known_segments(scope, counted, annotations, body_sizes, predictions)
     with timed("segments", len(counted.bodies)):
         write_segments(scope, segments, regions)
-    _write_description(scope, segments)
+    _write_description(scope, segments, synapse_types(synapse_files.beside))
     scope = replace(inner, segments=counted.table)
     if config.restrict_connectivity_to_roiset:
         pairs = count_pairs(scope, "pairs-inside.parquet")
@@ -95,7 +100,7 @@ def _count(
     return count_segments(scope, regions, body_counts)
 
 
-def _write_description(scope: Scope, segments: Segments) -> None:
+def _write_description(scope: Scope, segments: Segments, synapse_nt_types: Mapping[str, str]) -> None:
     """Meta, the index script and the neuroglancer state."""
     counted, config = segments.counted, scope.config
     total_pre, total_post = _totals(scope, counted)
@@ -109,6 +114,7 @@ def _write_description(scope: Scope, segments: Segments) -> None:
             total_post=total_post,
             choices=choices(segments, scope),
             roi_sets=_roi_sets(scope),
+            synapse_nt_types=synapse_nt_types,
         ),
     )
     hidden = {roi for name in config.indexes.exclude_roisets for roi in _roi_sets(scope).get(name, ())}

@@ -45,7 +45,8 @@ class MetaFacts:
 
     `segment_types` has the header type of each Segment property in column order, without id, labels and ROI flags;
     `roi_totals` (pre, post) summed over Segments for every ROI of their roiInfos; `choices` the sorted distinct
-    values for each column with `choices: auto`; `roi_sets` the ROIs of each roi-set, in order of their ids.
+    values for each column with `choices: auto`; `roi_sets` the ROIs of each roi-set, in order of their ids;
+    `synapse_nt_types` the header type of each property of Synapses that says something of neurotransmitters.
     """
 
     segment_types: Mapping[str, str]
@@ -54,6 +55,7 @@ class MetaFacts:
     total_post: int
     choices: Mapping[str, list[Any]]
     roi_sets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    synapse_nt_types: Mapping[str, str] = field(default_factory=dict)
 
 
 def completed(meta: MetaSettings, roi_sets: Mapping[str, Sequence[str]]) -> tuple[MetaSettings, Roi]:
@@ -129,6 +131,8 @@ def write_meta(config: NeuprintSettings, ctx: Context, facts: MetaFacts) -> None
 def _properties(meta: MetaSettings, root: Roi, facts: MetaFacts) -> dict[str, Any]:
     """The value of each property, by header cell, in column order; a dictionary or a `_Json` is stored as JSON text."""
     total = "long" if max(facts.total_pre, facts.total_post) > _MAX_INT else "int"
+    # Without it clients look at one T-bar, whichever comes first, and that may have no prediction.
+    nt_types = {"ntSynapseProperties:string": dict(facts.synapse_nt_types)} if facts.synapse_nt_types else {}
     return {
         "dataset:string": meta.dataset,
         "tag:string": meta.tag,
@@ -152,6 +156,7 @@ def _properties(meta: MetaSettings, root: Roi, facts: MetaFacts) -> dict[str, An
         f"totalPreCount:{total}": facts.total_pre,
         f"totalPostCount:{total}": facts.total_post,
         "neuronProperties:string": dict(facts.segment_types),
+        **nt_types,
         "roiHierarchy:string": root.as_json(),
         "roiInfo:string": roi_info(meta, root, facts.roi_totals),
         "neuronColumnsOrdered:string": _Json(_column(meta, column, facts) for column in meta.neuron_columns_ordered),

@@ -21,6 +21,7 @@ from flyem_snapshot.engine.groups import in_parallel
 from flyem_snapshot.engine.sql import literal
 from flyem_snapshot.engine.streams import in_background, tracked
 from flyem_snapshot.errors import DataError, SettingError
+from flyem_snapshot.outputs.neuprint.beside import CELLS, HAS_MORE, Beside, FollowingCells
 from flyem_snapshot.outputs.neuprint.properties import POINT, check_names, integer_type
 from flyem_snapshot.outputs.neuprint.scope import Scope
 from flyem_snapshot.tables.rois import COMBO, UNSPECIFIED, AssignedSet, RoiAssignment
@@ -41,7 +42,7 @@ class Points:
 
     `table` is a table expression with x, y, z and roi_combo; `columns` are the (header, SQL of the cell) before the
     labels; `properties` the names among them that come from the input; `fixed` those that are always there.  `what`
-    says in messages what the table is.
+    says in messages what the table is.  `beside` are further properties of some of the nodes.
     """
 
     what: str
@@ -52,6 +53,13 @@ class Points:
     columns: Sequence[tuple[str, str]]
     properties: Sequence[str]
     fixed: Sequence[str]
+    beside: Beside | None = None
+
+    @property
+    def headers(self) -> list[str]:
+        """The header cells before the labels."""
+        further = self.beside.columns if self.beside is not None else ()
+        return [header for header, _ in (*self.columns, *further)]
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ def refuse_shared_names(scope: Scope, points: Points) -> None:
     rois = {roi: f"an ROI of roi-set '{s.name}'" for s in sets for roi in s.ids if roi != UNSPECIFIED}
     formulas = {name for of_set in scope.config.roi_synapse_properties.values() for name in of_set}
     taken = rois | dict.fromkeys(points.fixed, "a property that every such node has")
-    check_names(points.properties, taken | dict.fromkeys(formulas, "a property computed from ROIs"), points.what)
+    further = points.beside.properties if points.beside is not None else ()
+    names = [*points.properties, *further]
+    check_names(names, taken | dict.fromkeys(formulas, "a property computed from ROIs"), points.what)
     check_names(sorted(formulas), taken, "outputs.neuprint.roi-synapse-properties")
 
 
@@ -88,28 +98,36 @@ def write_points(scope: Scope, points: Points) -> None:
     layout = _layout(scope, points, sets, dict(counted))
     if layout is None:
         return
-    texts, between = [], ""
-    for _, text in points.columns:
-        texts += [*([literal(between)] if between else []), text]
-        between = ","
-    begin = f"concat({', '.join(texts)}, {literal(',' + quoted_text(points.label))}, {_LOCATION[0]})"
+    cells, middle = _cells(points), f"{literal(',' + quoted_text(points.label))}, {_LOCATION[0]}"
+    parts, selected, further = ["begin"], f"concat({cells}, {middle}) AS begin", None
+    if points.beside is not None:
+        parts, further = ["begin", CELLS, "middle"], FollowingCells(scope, points.beside)
+        selected = f"concat({cells}) AS begin, concat({middle}) AS middle"
+        selected += f", point_id, {points.beside.condition} AS {HAS_MORE}"
 
     def lines(batch: pa.RecordBatch) -> tuple[pa.Array, np.ndarray[Any, Any]]:
         combos = batch[COMBO].to_numpy()
         order = np.argsort(layout.file_of[combos], kind="stable")
         ends = layout.ends.take(pa.array(combos[order]))
-        text = pc.binary_join_element_wise(batch["begin"].take(pa.array(order)), ends, "")
-        return text, layout.file_of[combos[order]]
+        texts = [batch[part].take(pa.array(order)) for part in parts]
+        return pc.binary_join_element_wise(*texts, ends, ""), layout.file_of[combos[order]]
 
     files = [(f"{points.folder}/{number:06d}.csv", header) for number, header in enumerate(layout.headers)]
     engine, rows = scope.ctx.engine, sum(count for _, count in counted)
     with (
         csv_files(scope.ctx.out, files, scope.config.compress) as writer,
-        engine.stream(f"SELECT {begin} AS begin, {COMBO} FROM {points.table}") as stream,
+        engine.stream(f"SELECT {selected}, {COMBO} FROM {points.table}") as stream,
     ):
         batches = tracked(in_background(stream), f"writing {points.what}", rows)
-        for text, numbers in in_parallel(lines, batches, engine.limits.threads):
+        whole = batches if further is None else further.added(batches)
+        for text, numbers in in_parallel(lines, whole, engine.limits.threads):
             writer.write_split(text, numbers)
+
+
+def _cells(points: Points) -> str:
+    """SQL arguments of concat: the cells before the labels."""
+    texts = [text for _, text in points.columns]
+    return f", {literal(',')}, ".join(texts)
 
 
 def _layout(scope: Scope, points: Points, sets: Sequence[AssignedSet], rows: Rows) -> _Layout | None:
@@ -127,10 +145,8 @@ def _layout(scope: Scope, points: Points, sets: Sequence[AssignedSet], rows: Row
     for number, members in enumerate(_packed(size)):
         computed = [name for name in kinds if any(name in dict(group.computed) for group in members)]
         flags = sorted({flag for group in members for flag in group.flags})
-        fixed = [header for header, _ in points.columns] + [":Label", _LOCATION[1]]
-        headers.append(
-            [*fixed, *(f"{name}:{kinds[name]}" for name in computed), *(f"{names[flag]}:boolean" for flag in flags)]
-        )
+        own = [*(f"{name}:{kinds[name]}" for name in computed), *(f"{names[flag]}:boolean" for flag in flags)]
+        headers.append([*points.headers, ":Label", _LOCATION[1], *own])
         end_of |= {group: (number, _end(group, computed, flags)) for group in members}
     file_of = np.zeros(max(groups) + 1, np.uint16)
     ends = [""] * (max(groups) + 1)

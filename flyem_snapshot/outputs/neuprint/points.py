@@ -8,9 +8,11 @@ from flyem_snapshot.connectome.neuprint_files import SYNAPSE_CONNECTIONS, SYNAPS
 from flyem_snapshot.engine.csvfiles import csv_files
 from flyem_snapshot.engine.sql import literal
 from flyem_snapshot.engine.streams import in_background, tracked
+from flyem_snapshot.outputs.neuprint.neurotransmitters import tbar_properties
 from flyem_snapshot.outputs.neuprint.point_files import Points, refuse_shared_names
 from flyem_snapshot.outputs.neuprint.properties import float_cell, typed_properties
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope
+from flyem_snapshot.tables.neurotransmitters import Neurotransmitters
 from flyem_snapshot.tables.rois import COMBO
 
 NOT_EXPORTED = ("point_id", "x", "y", "z", COMBO, "sv", "split")
@@ -26,11 +28,12 @@ _FIXED = {
 }
 
 
-def synapse_nodes(scope: Scope) -> Points:
+def synapse_nodes(scope: Scope, neurotransmitters: Neurotransmitters | None = None) -> Points:
     """The Synapse nodes, `Neuprint_Synapses/<6 digits>.csv`.
 
-    Properties: type (pre or post), confidence, bodyId, the input's other columns, location, those computed from ROIs,
-    and a flag for each ROI in which the synapse lies.  Raises DataError for a column that cannot be a property.
+    Properties: type (pre or post), confidence, bodyId, the input's other columns, of T-bars the probabilities of
+    neurotransmitters, location, those computed from ROIs, and a flag for each ROI in which the synapse lies.  Raises
+    DataError for a column that cannot be a property.
     """
     hidden = {*NOT_EXPORTED, *_OWN_COLUMNS, *roi_columns(scope)}
     extras = {name: name for name in scope.synapses.point_columns if name not in hidden}
@@ -44,6 +47,7 @@ def synapse_nodes(scope: Scope) -> Points:
         [*_FIXED.items(), *((p.header, p.cell) for p in found)],
         [p.name for p in found],
         ("type", "confidence", "bodyId", "location"),
+        tbar_properties(scope, neurotransmitters),
     )
     refuse_shared_names(scope, points)
     return points

@@ -55,6 +55,11 @@ class Scope:
         """Whether connections are counted by compartment."""
         return bool(self.config.compartment_column) and self.synapses.compartment is not None
 
+    @property
+    def restricted(self) -> bool:
+        """Whether synapses are left out for the ROIs in which they lie."""
+        return bool(self.config.restrict_info_totals_to_roiset or self.config.restrict_connectivity_to_roiset)
+
     def labels(self, *kinds: str) -> str:
         """The cell with the labels of a node: `labels("Synapse")` -> `Synapse;hemibrain_Synapse`."""
         return ";".join(f"{kind};{self.dataset}_{kind}" for kind in kinds)
@@ -135,7 +140,7 @@ def _inside(scope: Scope, roi_set: str, setting: str) -> Scope:
 def _kept(scope: Scope, partners: str, file: str, setting: str) -> Scope:
     """The scope with these partner rows, and the points that they name, in their order."""
     engine = scope.ctx.engine
-    found = scope.materialised(_in_order(partners), f"{file}-partners.parquet")
+    found = scope.materialised(in_order(partners), f"{file}-partners.parquet")
     number, before = (engine.scalar(f"SELECT count(*) FROM {table}") for table in (found, scope.partners))
     if not number:
         raise DataError(
@@ -144,13 +149,13 @@ def _kept(scope: Scope, partners: str, file: str, setting: str) -> Scope:
         )
     scope.ctx.exclusions.add("synapse partners", setting, before - number)
     named = f"point_id IN (SELECT pre_id FROM {found} UNION ALL SELECT post_id FROM {found})"
-    points = scope.materialised(_in_order(f"SELECT * FROM {scope.points}", named), f"{file}-points.parquet")
+    points = scope.materialised(in_order(f"SELECT * FROM {scope.points}", named), f"{file}-points.parquet")
     left = [engine.scalar(f"SELECT count(*) FROM {table}") for table in (scope.points, points)]
     scope.ctx.exclusions.add("synapse points", setting, left[0] - left[1])
     return replace(scope, points=points, partners=found)
 
 
-def _in_order(statement: str, condition: str = "TRUE") -> str:
+def in_order(statement: str, condition: str = "TRUE") -> str:
     """The rows that meet a condition, in input order, which a semi-join alone would lose."""
     numbered = f"SELECT *, row_number() OVER () AS input_row FROM ({statement})"
     return f"SELECT * EXCLUDE (input_row) FROM ({numbered}) WHERE {condition} ORDER BY input_row"
@@ -189,7 +194,7 @@ def _distances_between(
     ids = " UNION ALL ".join(f"SELECT point_id FROM {table}" for table in ends)
     both = f"source_id IN ({ids}) AND target_id IN ({ids})"
     kept = scope.materialised(
-        _in_order(f"SELECT * FROM {element.distances}", both), f"{setting}-distances-{number}.parquet"
+        in_order(f"SELECT * FROM {element.distances}", both), f"{setting}-distances-{number}.parquet"
     )
     before, after = (scope.ctx.engine.scalar(f"SELECT count(*) FROM {table}") for table in (element.distances, kept))
     scope.ctx.exclusions.add(f"distances '{element.name}'", setting, before - after)

@@ -22,10 +22,15 @@ from flyem_snapshot.engine.sql import identifier
 from flyem_snapshot.engine.streams import FeatherWriter, in_background, tracked
 from flyem_snapshot.errors import DataError
 from flyem_snapshot.outputs.neuprint.counts import segment_counts
+from flyem_snapshot.outputs.neuprint.neurotransmitters import declared_kinds
 from flyem_snapshot.outputs.neuprint.packing import Packing, flag_cells, pack
 from flyem_snapshot.outputs.neuprint.properties import check_names
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope
-from flyem_snapshot.outputs.neuprint.segment_properties import SegmentProperty, segment_properties
+from flyem_snapshot.outputs.neuprint.segment_properties import (
+    SegmentProperty,
+    declared_properties,
+    segment_properties,
+)
 from flyem_snapshot.outputs.neuprint.segments import CountedSegments
 from flyem_snapshot.tables.bodies import BodyAnnotations, BodySizes
 
@@ -43,11 +48,11 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 class Segments:
     """What the second pass needs to know of all Segments.
 
-    `annotated` are the bodies that have properties; row `len(annotated)` of every property stands for the others.
+    `described` are the bodies that have properties; row `len(described)` of every property stands for the others.
     """
 
     counted: CountedSegments
-    annotated: pd.Index[int]
+    described: pd.Index[int]
     properties: tuple[SegmentProperty, ...]
     criteria: Flags
     excluded: Flags
@@ -62,63 +67,77 @@ class Segments:
 
 
 def known_segments(
-    scope: Scope, counted: CountedSegments, annotations: BodyAnnotations | None, sizes: BodySizes | None
+    scope: Scope,
+    counted: CountedSegments,
+    annotations: BodyAnnotations | None,
+    sizes: BodySizes | None,
+    predictions: pd.DataFrame,
 ) -> Segments:
-    """The properties of the bodies that are Segments."""
-    frame = _annotated(scope, annotations)
-    ours = np.isin(frame["bodyId"].to_numpy(), counted.bodies)
-    frame = frame[ours].reset_index(drop=True)
-    properties = segment_properties(scope.ctx.engine, frame)
-    criteria, excluded = _neuron_rules(scope, frame, properties)
-    return Segments(
-        counted,
-        pd.Index(frame["bodyId"].to_numpy(np.int64)),
-        tuple(
-            SegmentProperty(p.name, p.type, _with_none(p.cells, ""), _with_none(p.content, None)) for p in properties
-        ),
-        np.append(criteria, np.False_),
-        np.append(excluded, np.False_),
-        sizes,
+    """The properties of the bodies that are Segments; `predictions` is the table of `body_predictions`."""
+    frame = _annotated(scope, annotations, predictions)
+    frame = frame[np.isin(frame["bodyId"].to_numpy(), counted.bodies)].reset_index(drop=True)
+    predicted = predictions[np.isin(predictions.index.to_numpy(), counted.bodies)]
+    annotated, engine = pd.Index(frame["bodyId"].to_numpy(np.int64)), scope.ctx.engine
+    bodies = annotated.append(predicted.index[~predicted.index.isin(annotated)])
+    parts = (
+        (annotated, segment_properties(engine, frame)),
+        (predicted.index, declared_properties(engine, predicted, declared_kinds(predicted))),
     )
+    properties = tuple(p.of(_places(own, bodies)) for own, found in parts for p in found)
+    criteria, excluded = _neuron_rules(scope, properties, len(bodies) + 1)
+    return Segments(counted, bodies, properties, criteria, excluded, sizes)
 
 
-def _with_none(values: pa.Array, none: str | None) -> pa.Array:
-    return pa.concat_arrays([values, pa.array([none], values.type)])
+def _places(own: pd.Index[int], bodies: pd.Index[int]) -> pa.Array:
+    """Where each of the bodies stands among `own`, null where it does not; the last entry stands for all others."""
+    places = np.append(own.get_indexer(bodies), -1)
+    return pa.array(places, mask=places < 0)
 
 
 def refuse_shared_names(
-    scope: Scope, rois: Sequence[str], annotations: BodyAnnotations | None, sizes: BodySizes | None
+    scope: Scope,
+    rois: Sequence[str],
+    annotations: BodyAnnotations | None,
+    sizes: BodySizes | None,
+    predictions: pd.DataFrame,
 ) -> None:
     """Raise DataError if two properties of Segments would have one name, or one a name that none can have."""
-    annotated = [str(name) for name in _annotated(scope, annotations)]
+    annotated = [str(name) for name in _annotated(scope, annotations, predictions)]
+    predicted = [str(name) for name in predictions]
     check_names(annotated, {}, "the body annotations")
+    check_names(predicted, {}, "the predictions of neurotransmitters")
     counts = [count.segment for count in segment_counts(scope) if count.segment]
-    names = [*counts, *annotated, "roiInfo", *(["size"] if sizes is not None else []), *rois]
+    names = [*counts, *annotated, *predicted, "roiInfo", *(["size"] if sizes is not None else []), *rois]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(
-            f"two properties of Segments would be called '{twice[0]}' (a count, an annotation, the size or a ROI)",
+            f"two properties of Segments would be called '{twice[0]}' (a count, an annotation, a predicted "
+            "neurotransmitter, the size or a ROI)",
             hint="rename one: outputs.neuprint.annotation-property-names or element-totals, or rename-rois of the "
             "roi-set",
         )
 
 
-def _annotated(scope: Scope, annotations: BodyAnnotations | None) -> pd.DataFrame:
-    """The annotations, named like properties."""
+def _annotated(scope: Scope, annotations: BodyAnnotations | None, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The annotations, named like properties, without those of the names of predictions: these are the newer ones."""
     if annotations is None:
         return pd.DataFrame({"bodyId": np.empty(0, np.int64)})
-    return neuprint_properties(annotations.frame, scope.config.annotation_property_names)
+    found = neuprint_properties(annotations.frame, scope.config.annotation_property_names)
+    return found.drop(columns=[name for name in predictions if name in found])
 
 
-def _neuron_rules(scope: Scope, frame: pd.DataFrame, properties: list[SegmentProperty]) -> tuple[Flags, Flags]:
-    """Whether annotations alone make each body a Neuron, and whether its status forbids it."""
-    rules = scope.config.neuron_label_criteria
-    status = frame["status"] if "status" in frame else pd.Series(None, index=frame.index, dtype="str")
-    wanted = status.isin(rules.status).to_numpy()
-    for named in properties:
-        if named.name in rules.properties:
-            wanted = wanted | named.content.is_valid().to_numpy(zero_copy_only=False)
-    return wanted, status.isin(rules.excluded_status).to_numpy()
+def _neuron_rules(scope: Scope, properties: Sequence[SegmentProperty], rows: int) -> tuple[Flags, Flags]:
+    """Whether what is known of a body alone makes it a Neuron, and whether its status forbids it."""
+    rules, content = scope.config.neuron_label_criteria, {p.name: p.content for p in properties}
+    status = content.get("status", pa.nulls(rows, pa.string()))
+    wanted, excluded = (
+        pc.is_in(status, pa.array(names, pa.string())).to_numpy(zero_copy_only=False)
+        for names in (rules.status, rules.excluded_status)
+    )
+    for name in rules.properties:
+        if name in content:
+            wanted = wanted | content[name].is_valid().to_numpy(zero_copy_only=False)
+    return wanted, excluded
 
 
 def write_segments(scope: Scope, segments: Segments, regions: Regions) -> None:
@@ -156,7 +175,7 @@ class _LineMaker:
 
     def _together(self, properties: list[SegmentProperty]) -> pa.Array:
         """The cells of several properties as one text, each after a comma."""
-        rows = len(self.segments.annotated) + 1
+        rows = len(self.segments.described) + 1
         # An empty text in front makes each cell follow a comma.
         return _join(pa.array([""] * rows), *(p.cells for p in properties), ",")
 
@@ -187,8 +206,8 @@ class _LineMaker:
     def made(self, batch: pa.RecordBatch) -> tuple[pa.Array, np.ndarray[Any, Any], pa.RecordBatch]:
         """The lines of a batch of bodies, the file of each, and their rows for the Feather file."""
         known, bodies = self.segments, batch["body"]
-        row = known.annotated.get_indexer(bodies.to_numpy())
-        row[row < 0] = len(known.annotated)
+        row = known.described.get_indexer(bodies.to_numpy())
+        row[row < 0] = len(known.described)
         at = pa.array(row)
         roi_set = batch["roi_set"]
         labels = self.labels.take(pa.array(self._is_neuron(batch, row).astype(np.int8)))

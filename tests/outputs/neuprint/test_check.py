@@ -26,7 +26,7 @@ def found(tmp_path):
     pd.DataFrame({"x": [1], "kind": ["PreSyn"], "vesicle": [1]}).to_feather(tmp_path / "points.feather")
     pd.DataFrame({"body": [1], "cell_type": ["a"]}).to_feather(tmp_path / "bodies.feather")
 
-    def check(roi_sets=ROI_SETS, compartment=None, **neuprint):
+    def check(roi_sets=ROI_SETS, compartment=None, predictions=None, **neuprint):
         config = {
             "inputs": {
                 "synapses": {
@@ -40,6 +40,7 @@ def found(tmp_path):
                 },
                 "annotations": {"body-annotations-table": tmp_path / "bodies.feather"},
                 "rois": {"roi-sets": roi_sets},
+                "neurotransmitters": {"synister-feather": predictions},
             },
             "outputs": {"neuprint": {"export-neuprint-snapshot": True, "meta": META, **neuprint}},
             "job-settings": {"snapshot-tag": "v1"},
@@ -121,6 +122,19 @@ def test_an_roi_called_like_a_property_is_told(found, name, of):
     (message,) = found({"primary": {"source": "point-table", "rois": [name]}}, meta=meta).values()
 
     assert message.startswith(f"ROI '{name}' of roi-set 'primary' has the name of a property of {of}")
+
+
+def test_a_name_of_a_predicted_property_is_taken_only_if_there_are_predictions(found, tmp_path):
+    sets = {"primary": {"source": "point-table", "rois": ["consensusNt"]}}
+    meta = {"dataset": "toy", "roiHierarchy": {"CNS": ["consensusNt"]}}
+    totals = {"mito": {"compute-segment-totals-with-name": "predictedNt"}}
+    problems = found(sets, meta=meta, predictions=tmp_path / "nt.feather", **{"element-totals": totals})
+
+    assert problems == {
+        "element-totals.mito.compute-segment-totals-with-name": "'predictedNt' is a property of Segments already",
+        "": "ROI 'consensusNt' of roi-set 'primary' has the name of a property of Segments",
+    }
+    assert found(sets, meta=meta, **{"element-totals": totals}) == {}
 
 
 def test_an_annotation_that_is_renamed_or_left_out_clashes_no_more(found):

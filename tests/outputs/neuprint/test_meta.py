@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from ruamel.yaml import YAML
@@ -79,6 +80,14 @@ def test_values_and_lists_are_written_as_the_importer_reads_them(written):
         "unknown",
     )
     assert (row["meshHost:string"], row["nonHierarchicalROIs:string[]"], row["logo:string"]) == ("", "", "")
+
+
+def test_clients_learn_which_properties_of_synapses_speak_of_neurotransmitters(written, tmp_path):
+    row = written(replace(FACTS, synapse_nt_types={"ntGabaProb": "float", "ntUnknownProb": "float"}))
+
+    assert json.loads(row["ntSynapseProperties:string"]) == {"ntGabaProb": "float", "ntUnknownProb": "float"}
+    debug = json.loads((tmp_path / "neuprint" / "Neuprint_Meta_debug.json").read_text())
+    assert debug["ntSynapseProperties"] == {"ntGabaProb": "float", "ntUnknownProb": "float"}
 
 
 def test_empty_primary_rois_are_filled_with_the_rois_below_the_root(written):

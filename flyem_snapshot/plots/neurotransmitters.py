@@ -61,7 +61,7 @@ def draw_neurotransmitters(
     `bodies` and `confusion` are those of `tables.neurotransmitters.Neurotransmitters`.  Without ground truth there are
     no plots, only the page.
     """
-    plots = [] if confusion is None else list(neurotransmitter_plots(folder, bodies, confusion, tag))
+    plots = neurotransmitter_plots(folder, bodies, confusion, tag)
     write_plots(out, plots, plotly_js, folder)
     below = len(folder) + 1
     cards = [
@@ -76,8 +76,12 @@ def draw_neurotransmitters(
     out.write_text(f"{folder}/index.html", render("neurotransmitters.html", tag=tag, cards=cards, rows=rows))
 
 
-def neurotransmitter_plots(folder: str, bodies: pd.DataFrame, confusion: pd.DataFrame, tag: str) -> Iterator[Plot]:
-    """The confusion matrix, and the confidences of bodies and of cell types."""
+def neurotransmitter_plots(folder: str, bodies: pd.DataFrame, confusion: pd.DataFrame | None, tag: str) -> list[Plot]:
+    """The confusion matrix, and the confidences of bodies and of cell types; none of them without ground truth."""
+    return [] if confusion is None else list(_plots(folder, bodies, confusion, tag))
+
+
+def _plots(folder: str, bodies: pd.DataFrame, confusion: pd.DataFrame, tag: str) -> Iterator[Plot]:
     heading = f"confusion of neurotransmitters ({tag})"
     yield Plot(confusion_map(confusion, heading), folder, f"neurotransmitter-confusion-{tag}", heading)
     heading = f"confidence of bodies' neurotransmitters ({tag})"

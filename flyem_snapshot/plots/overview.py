@@ -13,7 +13,7 @@ from urllib.parse import quote
 from flyem_snapshot.connectome.report_tables import ReportSet
 from flyem_snapshot.plots.bars import MEASURES
 from flyem_snapshot.plots.facts import Facts
-from flyem_snapshot.plots.files import render
+from flyem_snapshot.plots.files import Plot, render
 from flyem_snapshot.plots.overview_numbers import Headline, Region, SidePair, headline, regions, side_pairs
 from flyem_snapshot.plots.palette import shades, shown
 from flyem_snapshot.plots.reports import capture_files, curve_files, summary_files
@@ -50,13 +50,17 @@ class _Section:
     captured: str
 
 
-def write_overview(out: OutputDir, report_sets: Iterable[ReportSet], facts: Facts) -> None:
-    """Write `reports/index.html`, after the plots it shows.
+def write_overview(
+    out: OutputDir, report_sets: Iterable[ReportSet], facts: Facts, transmitters: Sequence[Plot] = ()
+) -> None:
+    """Write `reports/index.html`, after the plots it shows; `transmitters` are those of neurotransmitters.
 
     Each set is read once and not kept, so `report_sets` may be a generator that forgets them.
     """
     sections = [_section(out, number, report_set, facts.tag) for number, report_set in enumerate(report_sets)]
-    out.write_text(_PAGE, render("overview.html", sections=sections, facts=facts, percent=_percent))
+    cards = [_card(out, plot.title, (plot.html, plot.png)) for plot in transmitters]
+    page = render("overview.html", sections=sections, transmitters=cards, facts=facts, percent=_percent)
+    out.write_text(_PAGE, page)
 
 
 def _section(out: OutputDir, number: int, report_set: ReportSet, tag: str) -> _Section:

@@ -6,6 +6,8 @@ import plotly.graph_objects as go
 import pytest
 
 from flyem_snapshot.engine.outdir import OutputDir
+from flyem_snapshot.plots.facts import Facts
+from flyem_snapshot.plots.files import write_plots
 from flyem_snapshot.plots.neurotransmitters import (
     colour_of,
     confidence_bars,
@@ -13,6 +15,8 @@ from flyem_snapshot.plots.neurotransmitters import (
     draw_neurotransmitters,
     neurotransmitter_plots,
 )
+from flyem_snapshot.plots.overview import write_overview
+from tests.plots.made_up import report_set
 
 NAMES = ["gaba", "a<b", "glutamate"]
 CONFUSION = pd.DataFrame([[0.75, 0.25, 0], [0, 0, 0], [0.001, 0, 0.999]], index=NAMES, columns=NAMES)
@@ -28,6 +32,22 @@ BODIES = pd.DataFrame(
     },
     index=pd.Index([1, 2, 3, 4, 5], name="body"),
 )
+
+
+def test_the_overview_of_reports_shows_the_plots(tmp_path, opened):
+    out = OutputDir(tmp_path)
+    plots = neurotransmitter_plots("reports/neurotransmitters", BODIES, CONFUSION, "v1")
+    write_plots(out, plots)
+    write_overview(out, [report_set(1, 20)], Facts("v1"), plots)
+
+    page = opened(tmp_path / "reports" / "index.html")
+    section = page.locator("#transmitters")
+
+    assert section.locator("h2").inner_text() == "Neurotransmitters"
+    assert section.locator("img").count() == 3
+    section.locator("a").first.click()
+    page.wait_for_selector(".main-svg")
+    assert page.title() == "confusion of neurotransmitters (v1)"
 
 
 def test_every_figure_has_only_properties_that_plotly_knows():

@@ -187,6 +187,16 @@ def test_made_up_connectome(tmp_path: Path, name: str) -> None:
     assert_equal_to_oracle(write(tmp_path, settings.pop("tbars", TBARS), settings.pop("types", TYPES), **settings))
 
 
+@pytest.mark.parametrize("truth", [{"ground_truth": TRUTH}, {}], ids=["ground truth", "no ground truth"])
+def test_the_overview_of_reports_shows_how_good_predictions_with_ground_truth_are(tmp_path: Path, truth: Any) -> None:
+    reports = {"outputs.connectivity-reports": [{"roiset": "primary", "reports": [{}]}]}
+    assert run("-c", write(tmp_path, TBARS, TYPES, **truth, **reports)).returncode == 0
+
+    page = (tmp_path / "out" / "reports" / "index.html").read_text()
+    assert ('href="neurotransmitters/html/neurotransmitter-confusion-tiny.html"' in page) == bool(truth)
+    assert (tmp_path / "out" / "reports" / "neurotransmitters").is_dir() == bool(truth)
+
+
 @pytest.mark.parametrize("header", ["cell_type", "type", "mcns_type"])
 @pytest.mark.parametrize("value", ["consensusNt", "consensus_nt", "ground_truth"])
 def test_every_header_of_experiments(tmp_path: Path, header: str, value: str) -> None:

@@ -28,11 +28,14 @@ from flyem_snapshot.outputs.reports.select import Chosen, choose
 from flyem_snapshot.outputs.reports.settings import ReportSetSettings
 from flyem_snapshot.outputs.reports.slugs import unique_slugs
 from flyem_snapshot.outputs.reports.summaries import status_stats, summarised, synapse_counts, write_summaries
+from flyem_snapshot.plots.files import write_plots
+from flyem_snapshot.plots.neurotransmitters import neurotransmitter_plots
 from flyem_snapshot.plots.overview import write_overview
 from flyem_snapshot.plots.reports import draw_report_set
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.bodies import BodyAnnotations
 from flyem_snapshot.tables.elements import Elements
+from flyem_snapshot.tables.neurotransmitters import Neurotransmitters
 from flyem_snapshot.tables.rois import RoiSets
 from flyem_snapshot.tables.synapses import PARTNERS, Synapses
 
@@ -47,9 +50,11 @@ def export_reports(
     annotations: BodyAnnotations | None,
     elements: Elements | None,
     rois: RoiSets | None,
+    neurotransmitters: Neurotransmitters | None,
 ) -> None:
     """Write every file of `reports/` except the plot of status counts.
 
+    The overview page also shows how good predicted neurotransmitters are, if there are any with ground truth.
     Every ROI of every set is looked up before anything is counted: DataError for an unknown one.
     """
     chosen = [choose(entry, ctx, synapses, annotations, elements, rois) for entry in config]
@@ -63,7 +68,12 @@ def export_reports(
             with timed("plots"):
                 draw_report_set(ctx.out, report_set, ctx.tag, links, one.settings.plotly_js)
         report_sets.append(report_set)
-    write_overview(ctx.out, report_sets, facts_of(ctx, synapses, annotations, config))
+    transmitters = []
+    if neurotransmitters is not None and report_sets:
+        found = (neurotransmitters.bodies, neurotransmitters.confusion)
+        transmitters = neurotransmitter_plots(f"{FOLDER}/neurotransmitters", *found, ctx.tag)
+        write_plots(ctx.out, transmitters, config[0].plotly_js)
+    write_overview(ctx.out, report_sets, facts_of(ctx, synapses, annotations, config), transmitters)
 
 
 def _export_set(ctx: Context, chosen: Chosen) -> ReportSet:

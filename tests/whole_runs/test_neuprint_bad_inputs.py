@@ -171,7 +171,8 @@ def command() -> Iterator[Callable[..., int]]:
 
 
 def parts(case: Case) -> tuple[str, ...]:
-    return ("tables", "cache", "final-config.yaml") if not case.early else ("cache",)
+    """What may be there: the results of the stages before, the plot of status counts among them."""
+    return ("cache",) if case.early else ("tables", "reports", "cache", "final-config.yaml")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -89,7 +89,7 @@ class Benchmark:
                 ratio = products[-1].wall / bounds[-1].wall
                 say(f"  lower bound {number}: {described(bounds[-1])}; ratio {ratio:.2f}")
         stages = self.stages()
-        if "outputs.neuprint" in stages:
+        if stages["outputs.neuprint"]["action"] == "run":
             size_of_stage = self.size_of("neuprint")
             alone, stage = self.writing(size_of_stage), stages["outputs.neuprint"]["seconds"]
             say(f"  neuPrint stage {stage:.1f} s for {size_of_stage:,} bytes; to write these alone {alone:.1f} s")

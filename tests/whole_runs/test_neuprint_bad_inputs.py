@@ -58,6 +58,14 @@ def twice(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, table.iloc[:1]], ignore_index=True)
 
 
+def many_kinds(number: int) -> pd.DataFrame:
+    """Elements in a row, each of a kind of its own."""
+    places = pd.Series(range(number), dtype="int32")
+    table = pd.DataFrame({"x": places + 1000, "body": 11, "mitoType": places.astype(str)})
+    table = table.assign(primary=ME, layer_label=pd.Series(101, table.index, dtype="int16"))
+    return table.assign(y=pd.Series(10, table.index, dtype="int32"), z=pd.Series(1, table.index, dtype="int32"))
+
+
 CASES = [
     before("a dataset name with a colon", "meta.dataset", "a:b", **meta(dataset="a:b")),
     before("a primary ROI that is nowhere", "meta.primaryRois", "'LO(R)'", **meta(primaryRois=[ME, OB, "LO(R)"])),
@@ -123,6 +131,13 @@ CASES = [
         **WITH_ELEMENTS,
     ),
     during(
+        "more kinds of element than properties should be",
+        "elements 'mito' are of 201 kinds",
+        "compute-kind-totals-for-column",
+        tables={"mito": many_kinds(201)},
+        **WITH_ELEMENTS,
+    ),
+    during(
         "a column of elements with an integer too large",
         "elements 'mito'",
         "column 'serial'",
@@ -185,6 +200,14 @@ def test_what_cannot_become_a_database_is_said_before_any_of_it_is_written(case,
     assert code == (2 if "config.yaml:" in said else 1)
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} <= set(parts(case)) if out.exists() else case.early
+
+
+def test_a_roi_that_lies_outside_what_is_exported_need_not_be_in_the_hierarchy(tmp_path, command):
+    only_me = meta(roiHierarchy={"brain": {ME: ["layer 1", "layer 2"]}}, primaryRois=[ME], excludeFromOverview=[])
+    restricted = {f"{SETTINGS}restrict-info-totals-to-roiset": "layer"}
+
+    assert command("-c", neuprint_tiny.write(tmp_path / "all", **only_me)) == 2
+    assert command("-c", neuprint_tiny.write(tmp_path / "restricted", **only_me, **restricted)) == 0
 
 
 def test_a_mended_meta_file_resumes_with_the_database(tmp_path, command, capsys):

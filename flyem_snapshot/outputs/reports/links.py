@@ -27,7 +27,10 @@ def links_to(state: Path | str | None, host: str) -> Links | None:
         why = f"it needs a library that is not installed ({error}); install flyem-snapshot[gcs], [s3] or [objects]"
     except Exception as error:  # noqa: BLE001 - what HTTP and object store libraries raise is not known
         why = f"{error}" or type(error).__name__
-    logger.warning("no links in the plots: neuroglancer-base-state %s cannot be read: %s", state, why)
+    # What follows `?` may be a key that grants access.
+    shown, _, key = (str(state), "", "") if isinstance(state, Path) else state.partition("?")
+    why = why.replace(key, "...") if key else why
+    logger.warning("no links in the plots: neuroglancer-base-state %s cannot be read: %s", shown, why)
     return None
 
 

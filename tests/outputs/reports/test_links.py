@@ -51,6 +51,14 @@ def test_a_state_is_read_from_an_object_store(tmp_path):
     assert links_to(f"file://{tmp_path}/state.json", "https://host").state == STATE
 
 
+def test_a_key_in_the_address_is_not_shown(server, tmp_path, caplog):
+    assert links_to(f"{server}/none?key=very-secret", "https://host") is None
+    assert links_to(f"file://{tmp_path}/none?key=very-secret", "https://host") is None
+
+    assert f"{server}/none cannot be read" in caplog.text
+    assert "very-secret" not in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{"])
 def test_a_state_that_cannot_be_used_is_one_warning(tmp_path, caplog, content):
     (tmp_path / "state.json").write_bytes(content)

@@ -1,10 +1,13 @@
-"""The database behind the bridge: read-only queries over Bolt, bounded in number and time."""
+"""The database behind the bridge: queries over Bolt that only read, bounded in number and time.
+
+Transactions that may write are for whoever asks for one.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +19,9 @@ from flyem_snapshot.errors import ServiceError
 
 WAIT_FOR_A_PLACE: Final = 30.0
 """Seconds a query waits while as many as allowed are running."""
+
+WRITERS: Final = 8
+"""Transactions that may write, at once, beside the queries."""
 
 _FETCH: Final = 1000  # rows of one message: few round trips, little memory
 
@@ -53,7 +59,7 @@ class Database:
             self._driver = neo4j.GraphDatabase.driver(
                 url,
                 auth=user,
-                max_connection_pool_size=places + 1,
+                max_connection_pool_size=places + 1 + WRITERS,
                 connection_timeout=15.0,
                 user_agent="flyem-snapshot",
             )
@@ -93,6 +99,19 @@ class Database:
             raise Refused(502, f"the database cannot be reached: {error}") from error
         finally:
             self._places.release()
+
+    @contextmanager
+    def writing(self) -> Iterator[neo4j.Transaction]:
+        """A transaction of access mode WRITE, undone at the end of the block unless it was committed within.
+
+        It may hold locks, so Neo4j ends it by itself after the time that a query has.
+        """
+        with (
+            self._driver.session(database=self._name, default_access_mode=neo4j.WRITE_ACCESS) as session,
+            # Its own `with` would commit.
+            closing(session.begin_transaction(timeout=self._timeout)) as transaction,
+        ):
+            yield transaction
 
     def fetch(self, cypher: str, **parameters: Any) -> list[list[Any]]:
         """All rows of a query whose result is small."""

@@ -15,6 +15,7 @@ from flyem_snapshot.bridge.datasets import datasets, the_dataset
 from flyem_snapshot.bridge.labels import rewrite
 from flyem_snapshot.bridge.replies import JSON, Refused, Reply, Request, json_reply
 from flyem_snapshot.bridge.tables import arrow_table, json_table
+from flyem_snapshot.bridge.transactions import Transactions
 
 API_VERSION: Final = "1.9.2"
 """The version of neuPrintHTTP whose answers these are; clients ask for Arrow from 1.7.3."""
@@ -24,6 +25,7 @@ MODEL_VERSION: Final = "0.5.0"
 
 READ: Final = frozenset({"GET"})
 ASK: Final = frozenset({"GET", "POST"})
+WRITE: Final = frozenset({"POST"})
 _ANY: Final = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH"})
 
 
@@ -54,9 +56,12 @@ def _fits(wanted: str, part: str) -> bool:
 class Api:
     """The answers to requests, from a database and the files of a snapshot's `neuprint` directory."""
 
-    def __init__(self, database: Database, files: Path, *, public: bool) -> None:
-        """`public` says that no token is asked for."""
+    def __init__(
+        self, database: Database, files: Path, *, public: bool, transactions: Transactions | None = None
+    ) -> None:
+        """`public` says that no token is asked for; without `transactions` nothing can be written."""
         self._database = database
+        self._transactions = transactions
         self._files = files
         self._public = public
         self._summaries = Summaries(database)
@@ -81,7 +86,7 @@ class Api:
             one("/api/serverinfo", "whether everybody may ask", lambda _: {"IsPublic": self._public}),
             one("/api/available", "this list", lambda _: self._available()),
             Route("/api/help/swagger.yaml", READ, "this list as OpenAPI", lambda _: self._openapi()),
-            one("/profile", "who asks", lambda _: {"ImageURL": "", "Email": "", "AuthLevel": "readonly"}),
+            one("/profile", "who asks", lambda _: self._profile()),
             one("/token", "the token that was shown", lambda request: {"token": request.token}),
             one("/api/dbmeta/database", "where the database is", lambda _: self._location()),
             one("/api/dbmeta/datasets", "the datasets", lambda _: self._datasets()),
@@ -96,8 +101,25 @@ class Api:
             _without("/api/roimeshes/**", "a snapshot's database has no ROI meshes"),
             _without("/api/skeletons/**", "a snapshot's database has no skeletons"),
             _without("/api/raw/keyvalue/**", "a snapshot's database has no key-value stores"),
-            _without("/api/raw/cypher/**", "this server is read-only: there are no transactions here", status=403),
+            *self._writing(),
         )
+
+    def _writing(self) -> tuple[Route, ...]:
+        """Transactions, if there are any; what else neuPrint's server has there is refused."""
+        refused = _without("/api/raw/cypher/**", "this server is read-only: there are no transactions here", status=403)
+        if self._transactions is None:
+            return (refused,)
+        path, held = "/api/raw/cypher/transaction", self._transactions
+        return (
+            Route(path, WRITE, "begin a transaction", held.begin),
+            Route(f"{path}/*/cypher", WRITE, "a query that may write, in a transaction", held.query),
+            Route(f"{path}/*/commit", WRITE, "make a transaction's changes last", held.commit),
+            Route(f"{path}/*/kill", WRITE, "undo a transaction's changes", held.kill),
+            _without("/api/raw/cypher/**", "here one writes in transactions only", status=403),
+        )
+
+    def _profile(self) -> dict[str, str]:
+        return {"ImageURL": "", "Email": "", "AuthLevel": "readonly" if self._transactions is None else "admin"}
 
     @staticmethod
     def _one(path: str, summary: str, value: Callable[[Request], object]) -> Route:

@@ -26,13 +26,15 @@ examples:
   serve-neuprint-snapshot DIR                                  start the database in DIR/neo4j and serve it
   serve-neuprint-snapshot DIR --bolt bolt://localhost:7687     serve a Neo4j that runs already
   serve-neuprint-snapshot DIR --token-file ~/bridge-token      only for holders of the token
+  serve-neuprint-snapshot DIR --bolt URL --allow-writes        clients may change that database
 
 environment:
   NEUPRINT_BRIDGE_TOKEN  the token, unless --token-file is given
   NEO4J_PASSWORD         the password of --bolt-user
 
 Ctrl-C ends it.  neuprint-python speaks to https only, so the connection is encrypted with a certificate made on the
-spot, unless --tls-cert or --plain say otherwise.  Queries can read everything in the database and write nothing.
+spot, unless --tls-cert or --plain say otherwise.  Queries can read everything in the database and write nothing, but
+with --allow-writes neuPrint's raw transactions are open, as update-neuprint-annotations uses them.
 """
 
 
@@ -44,7 +46,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; ends the process with usage on stderr and exit 2 if it makes no sense."""
     parser = argparse.ArgumentParser(
         prog="serve-neuprint-snapshot",
-        description="Serve the neuPrint database of a snapshot to neuprint-python and other clients, read-only.",
+        description="Serve the neuPrint database of a snapshot to neuprint-python and other clients.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,6 +69,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     address.add_argument("--port", type=_port, default=11000, help="0 takes any free one (default: 11000)")
     address.add_argument("--token-file", type=Path, metavar="FILE", help="a file (mode 0600) with the clients' token")
     address.add_argument("--public", action="store_true", help="let other machines ask without a token")
+    address.add_argument(
+        "--allow-writes", action="store_true", help="let clients change the database of --bolt, in transactions"
+    )
     tls = address.add_mutually_exclusive_group()
     tls.add_argument("--tls", action="store_true", help="https with a certificate made on the spot (the default)")
     tls.add_argument("--tls-cert", type=Path, metavar="FILE", help="https with this certificate (PEM)")
@@ -79,6 +84,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("--tls-cert and --tls-key go together")
     if arguments.bolt is None and (arguments.bolt_user or arguments.database):
         parser.error("--bolt-user and --database go with --bolt")
+    if arguments.bolt is None and arguments.allow_writes:
+        parser.error("--allow-writes goes with --bolt: the database of a finished snapshot is never changed")
     return arguments
 
 
@@ -191,9 +198,13 @@ def _server(arguments: argparse.Namespace, database: Database, names: Sequence[s
     from flyem_snapshot.bridge.server import Access, BridgeServer, is_loopback
     from flyem_snapshot.bridge.tls import self_signed, server_context
     from flyem_snapshot.bridge.tokens import load_token
+    from flyem_snapshot.bridge.transactions import Transactions
 
     token = load_token(arguments.token_file)
     local = is_loopback(arguments.host)
+    if token is None and not local and arguments.allow_writes:
+        hint = "give --token-file; --public is for servers that only read"
+        raise SnapshotError(f"--host {arguments.host} would let every machine that reaches it write", hint=hint)
     if token is None and not local and not arguments.public:
         hint = "give --token-file, or --public if that is what you want"
         raise SnapshotError(f"--host {arguments.host} would let every machine that reaches it read the data", hint=hint)
@@ -204,7 +215,8 @@ def _server(arguments: argparse.Namespace, database: Database, names: Sequence[s
     elif not arguments.plain:
         certificate, key = self_signed(arguments.tls_dir or _state_directory(), hosts)
         context = server_context(certificate, key)
-    api = Api(database, arguments.directory / "neuprint", public=token is None)
+    transactions = Transactions(database) if arguments.allow_writes else None
+    api = Api(database, arguments.directory / "neuprint", public=token is None, transactions=transactions)
     access = Access(token, frozenset(hosts) if local else None)
     server = BridgeServer((arguments.host, arguments.port), api, access, context)
     host = "localhost" if arguments.host == "127.0.0.1" else _name(arguments.host)

@@ -66,14 +66,16 @@ def property_name(column: str) -> str:
     return head + "".join(part[0].upper() + part[1:] for part in tail)
 
 
-def neuprint_properties(annotations: pd.DataFrame, user_names: Mapping[str, str]) -> pd.DataFrame:
+def neuprint_properties(
+    annotations: pd.DataFrame, user_names: Mapping[str, str], *, keep_empty: bool = False
+) -> pd.DataFrame:
     """The annotations as neuPrint properties, one row for each annotated body except 0, in the given order.
 
     `annotations` is the frame of `BodyAnnotations`; `user_names` maps columns to property names of the user's choice
     ('' drops a column) and wins over all other rules.  Columns keep their order and dtypes; `bodyId` (int64) stands
     where the annotations have a column for it, else near the end, and `status`, the simplified status as text, comes
     last.  Where several columns give one property, the first that is not null counts; after that, empty text is null.
-    Properties without any value are left out, except `bodyId` and `statusLabel`.
+    Properties without any value are left out, except `bodyId` and `statusLabel`, unless `keep_empty`.
 
               status  cell_body_fiber  soma_position           statusLabel  cellBodyFiber  somaLocation  bodyId  status
         body                                              ->
@@ -99,7 +101,11 @@ def neuprint_properties(annotations: pd.DataFrame, user_names: Mapping[str, str]
     labels = properties.get("statusLabel", columns.get("status"))
     if labels is not None:
         properties["status"] = simplified_status(labels)
-    kept = {name: values for name, values in properties.items() if name in _KEPT_IF_NULL or values.notna().any()}
+    kept = {
+        name: values
+        for name, values in properties.items()
+        if keep_empty or name in _KEPT_IF_NULL or values.notna().any()
+    }
     return pd.DataFrame(kept, index=pd.RangeIndex(len(bodies)))
 
 

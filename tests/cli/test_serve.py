@@ -15,6 +15,7 @@ import time
 import neo4j
 import neuprint
 import pytest
+import requests
 
 from flyem_snapshot.cli.serve import main, parse_arguments
 from flyem_snapshot.neo4j.ingest import NOTE
@@ -45,6 +46,7 @@ def test_help_loads_no_heavy_library():
         ["d", "--timeout", "-1"],
         ["d", "--timeout", "nan"],
         ["d", "--bolt-user", "me"],
+        ["d", "--allow-writes"],
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_2(words, capsys):
@@ -175,6 +177,25 @@ def test_without_an_address_it_starts_the_snapshots_own_database(version, tmp_pa
 def test_other_machines_need_a_token_or_leave(filled, tmp_path, capsys):
     assert main([str(tmp_path), "--bolt", filled, "--host", "0.0.0.0"]) == 1  # noqa: S104 - it must not listen
     assert "--public if that is what you want" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("words", [(), ("--public",)])
+def test_other_machines_never_write_without_a_token(filled, tmp_path, capsys, words):
+    everywhere = ["--host", "0.0.0.0"]  # noqa: S104 - it must not listen
+    assert main([str(tmp_path), "--bolt", filled, "--allow-writes", *everywhere, *words]) == 1
+    assert "would let every machine that reaches it write" in capsys.readouterr().err
+
+
+def test_clients_write_if_they_are_let(filled, tmp_path):
+    with serving(tmp_path, "--bolt", filled, "--plain", "--allow-writes") as (_, printed):
+        raw = f"{address_in(printed)}/api/raw/cypher/transaction"
+        number = requests.post(raw, json={"dataset": "tiny:v1.0"}, timeout=60).json()["transaction_id"]
+        query = {"cypher": "MATCH (n:tiny_Segment {bodyId: 1}) SET n.type = 'X' RETURN n.type"}
+        assert requests.post(f"{raw}/{number}/cypher", json=query, timeout=60).json()["data"] == [["X"]]
+        assert requests.post(f"{raw}/{number}/commit", timeout=60).json() == {"msg": "committed"}
+    with neo4j.GraphDatabase.driver(filled, auth=None) as driver:
+        assert driver.execute_query("MATCH (n {bodyId: 1}) RETURN n.type").records[0].values() == ["X"]
 
 
 @pytest.mark.usefixtures("signals")

@@ -9,7 +9,7 @@ output stage returns nothing and writes through `ctx.out`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,9 @@ class Context:
     """What the runner lends to a stage for one execution.
 
     `scratch` is an empty directory that is removed after the stage; `cache` is the stage's own directory
-    below the output's `cache/`, as a path relative to `out.root` (pass it to `out.create`).
+    below the output's `cache/`, as a path relative to `out.root` (pass it to `out.create`).  `resume` is a directory
+    for what a killed run shall find again, such as answers of a server: it belongs to the stage's key, exists, and is
+    removed when the stage is done.
     """
 
     tag: str
@@ -37,6 +39,7 @@ class Context:
     exclusions: Exclusions
     scratch: Path
     cache: str
+    resume: Path
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class Stage:
     `enabled` says whether a config asks for the stage.
     `check(config, whole_config)` finds in seconds what would make `run` fail, from headers and settings alone: a
     `Problem` or `SettingError` (their paths begin within the stage's section), or a `DataError`.
+
+    Four more are for stages that read from a server.  `pin(config, whole_config)` returns the settings with each
+    expression such as `:master~1` replaced by the version that it stands for, once, before anything else.
+    `default_tag(config, whole_config)` names the snapshot if the settings do not; "" if it cannot.
+    `source(config, whole_config)` says what the server holds now, as JSON values that go into the stage's key; None
+    if the stage does not ask a server.  While people edit, that may change before it is read: then the table says
+    in its attribute `source` what was read.  `afterwards(config, whole_config)` is what can be said of the source at
+    the end of the run, for `run-summary.json`.
     """
 
     name: str
@@ -59,6 +70,10 @@ class Stage:
     produces: type[Any] | None = None
     enabled: Callable[[Any], bool] = field(default=lambda config: True)
     check: Callable[[Any, Any], Sequence[Problem | SnapshotError]] | None = None
+    pin: Callable[[Any, Any], Any] | None = None
+    default_tag: Callable[[Any, Any], str] | None = None
+    source: Callable[[Any, Any], Mapping[str, Any] | None] | None = None
+    afterwards: Callable[[Any, Any], Mapping[str, Any]] | None = None
 
     @property
     def field(self) -> str:

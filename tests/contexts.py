@@ -13,4 +13,6 @@ def make_context(root: Path, stage: str = "stage", tag: str = "v1") -> Context:
     scratch = root / "cache" / f"scratch-{stage}"
     scratch.mkdir(parents=True, exist_ok=True)
     engine = Engine(Limits(memory=1 << 28, threads=1, spill=root / "cache" / "spill"))
-    return Context(tag, engine, OutputDir(root), Exclusions(), scratch, f"cache/{stage}")
+    resume = root / "cache" / "resume" / stage
+    resume.mkdir(parents=True, exist_ok=True)
+    return Context(tag, engine, OutputDir(root), Exclusions(), scratch, f"cache/{stage}", resume)

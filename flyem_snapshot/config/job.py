@@ -18,7 +18,9 @@ class JobSettings(Section):
     snapshot_tag: str | None = setting(
         None,
         examples=("v1.2.1",),
-        doc="Name of this snapshot. It becomes part of the names of most files. Required.",
+        doc="""Name of this snapshot. It becomes part of the names of most files. Required, unless the segmentation is
+        read from DVID: then it is YYYY-MM-DD-<6 digits of the uuid> by default, with the date of the last change of the
+        segmentation, and -unlocked behind it if the version can still change.""",
     )
     output_dir: Path | None = setting(
         None,
@@ -48,6 +50,17 @@ class JobSettings(Section):
         doc="""Directory on a fast disk for tables that do not fit in memory; they are removed at the end. If not set:
         a directory within cache/ of the results.""",
     )
+    dvid_timeout: float = setting(
+        300.0,
+        gt=0,
+        affects_result=False,
+        doc="How many seconds to wait for an answer of a DVID server before the request is made again.",
+    )
+    dvid_user: str | None = setting(
+        None,
+        affects_result=False,
+        doc="User name that DVID servers are told with each request. If not set: yours on this machine.",
+    )
     logging_config: Mapping[str, Any] = setting(
         {"loggers": {"flyem_snapshot": {"level": "INFO"}}, "incremental": True},
         affects_result=False,
@@ -55,14 +68,13 @@ class JobSettings(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """The tag must be there and usable as a part of file names; some memory must be allowed."""
+        """The tag must be usable as a part of file names; some memory must be allowed."""
         if self.memory_limit is not None and not set(self.memory_limit) & set("123456789"):
             yield Problem(("memory-limit",), f"must be more than nothing, not '{self.memory_limit}'")
         tag = self.snapshot_tag
         if tag is None:
-            hint = "name this snapshot, for example 'snapshot-tag: v1.0'"
-            yield Problem(("snapshot-tag",), "is required, but not set", hint)
-        elif tag != tag.strip() or not tag.isprintable():
+            return
+        if tag != tag.strip() or not tag.isprintable():
             yield Problem(("snapshot-tag",), f"must not begin or end with a blank, nor contain a line break: {tag!r}")
         elif "/" in tag or tag.startswith("."):
             message = f"becomes part of file names: it must not contain '/' or begin with '.', as '{tag}' does"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from flyem_snapshot.config.model import Section
 from flyem_snapshot.config.root import Config
 from flyem_snapshot.config.rules import rule_problems
 from flyem_snapshot.config.schema import json_schema
-from flyem_snapshot.config.unsupported import without_unsupported
 from flyem_snapshot.config.violations import violations
 from flyem_snapshot.errors import ConfigError, Problem, SettingError
 
@@ -46,11 +45,9 @@ def load_config(path: Path, model: type[Config]) -> Loaded:
 
     Nothing is expanded or inherited yet: see `resolve`.
     """
-    document = read_document(path)
-    content, problems = without_unsupported(document.content)
-    document, included_problems = with_included(replace(document, content=content), model)
+    document, included_problems = with_included(read_document(path), model)
     content = document.content
-    problems += [*included_problems, *violations(document, json_schema(model))]
+    problems = [*included_problems, *violations(document, json_schema(model))]
     if problems:
         raise document.error(problems)
     try:

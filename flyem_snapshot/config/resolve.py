@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from flyem_snapshot.config.walk import Setting, rebuilt, settings, value_at
 from flyem_snapshot.config.yamltext import yaml_text
 
 
-def resolve(loaded: Loaded) -> Config:
+def resolve(loaded: Loaded, settle: Callable[[Config], Config] = lambda config: config) -> Config:
     """A new configuration in which every fallback is filled in and every path is absolute.
 
-    Paths are relative to the config file, but an unset `output-dir` to the current directory.
+    Paths are relative to the config file, but an unset `output-dir` to the current directory.  `settle` may replace
+    what can only be known from elsewhere, such as an unset snapshot tag.
     """
     base = _directory_of(loaded.path)
     config = with_fallbacks(loaded.config)
@@ -32,7 +33,7 @@ def resolve(loaded: Loaded) -> Config:
         path = expanded(str(setting.value), base, absolute_syndir, os.environ)
         return path if isinstance(setting.value, Path) else str(path)
 
-    config = rebuilt(config, absolute)
+    config = settle(rebuilt(config, absolute))
     output = output_directory(config, loaded.path)
     return config.model_copy(update={"job_settings": config.job_settings.model_copy(update={"output_dir": output})})
 

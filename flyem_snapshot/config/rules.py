@@ -96,4 +96,11 @@ def paths_can_be_expanded(config: Section) -> Iterator[Problem]:
                 yield Problem(setting.path, str(error), hint)
 
 
-RULES: tuple[Rule, ...] = (names_are_known, roi_sets_come_with_their_sources, paths_can_be_expanded)
+def tag_can_be_known(config: Section) -> Iterator[Problem]:
+    """A snapshot has a tag: given, or made from the version of a live segmentation."""
+    if value_at(config, "job-settings.snapshot-tag") is None and not value_at(config, "inputs.dvid-seg.server"):
+        hint = "name this snapshot, for example 'snapshot-tag: v1.0'"
+        yield Problem(("job-settings", "snapshot-tag"), "is required, but not set", hint)
+
+
+RULES: tuple[Rule, ...] = (tag_can_be_known, names_are_known, roi_sets_come_with_their_sources, paths_can_be_expanded)

@@ -25,9 +25,14 @@ Column = Sequence[Any]
 
 
 def source_columns(sets: Sequence[RoiSet], available: Sequence[str]) -> list[str]:
-    """The columns of a point table that its roi-sets are read from."""
-    columns = [name for s in sets if s.source == "point-table" for name in (s.name, s.label_column)]
-    return [name for name in columns if name in available]
+    """The columns that the roi-sets of a point table are read from: its own, and those sampled from volumes."""
+    columns: list[str] = []
+    for roi_set in sets:
+        if roi_set.source == "point-table":
+            columns += [name for name in (roi_set.name, roi_set.label_column) if name in available]
+        elif roi_set.source == "volume":
+            columns.append(roi_set.label_column)
+    return columns
 
 
 def source_faults(sets: Sequence[RoiSet], available: Sequence[str], file: Path) -> Iterator[DataError]:
@@ -168,7 +173,7 @@ def _checked(
             )
         names = from_labels
     assert names is not None
-    if UNSPECIFIED not in names:
+    if UNSPECIFIED not in names and roi_set.source != "volume":
         ids = {name: label for name, label in ids.items() if name != UNSPECIFIED}
     return names, ids
 

@@ -1,4 +1,4 @@
-"""Body annotations from a table: read, checked, values replaced, columns renamed, status put in order."""
+"""Body annotations from a table or a server: read, checked, values replaced, columns renamed, status put in order."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ import pyarrow.compute as pc
 
 from flyem_snapshot.connectome.status import as_status_category
 from flyem_snapshot.errors import DataError, SettingError, SnapshotError
+from flyem_snapshot.inputs.annotations_live import (
+    point_columns,
+    read_live,
+    require_server,
+    state,
+    with_points,
+)
 from flyem_snapshot.inputs.annotations_settings import PREDICTION_COLUMNS, AnnotationsSettings, ReplaceValues
 from flyem_snapshot.sources.checks import faults_of
 from flyem_snapshot.sources.files import open_header, read_small_table
 from flyem_snapshot.stage import Context, Stage
 from flyem_snapshot.tables.bodies import BodyAnnotations, frame_from_arrow, require_numbers, unique_bodies
+from flyem_snapshot.tables.segmentation import Segmentation
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +35,26 @@ _RENAMES = "rename-annotation-columns"
 Replacement = str | int | float | bool | None
 
 
-def load_annotations(config: AnnotationsSettings, ctx: Context) -> BodyAnnotations | None:
-    """The annotations of each body; None if no table is named.
+def load_annotations(
+    config: AnnotationsSettings, ctx: Context, *, dvid_seg: Segmentation | None
+) -> BodyAnnotations | None:
+    """The annotations of each body, from a table or from the server of the segmentation; None if there are none.
 
     Raises DataError for a table that cannot be used, SettingError for replacements and new names that do not fit it.
     """
-    path = config.body_annotations_table
-    if path is None:
+    live = read_live(config, dvid_seg, ctx)
+    table, path = live.table, live.where
+    if config.body_annotations_table is not None:
+        path = config.body_annotations_table
+        table = read_small_table(path)
+        _require_body(path, table.schema)
+        bodies = unique_bodies(table["body"], file=path)
+        table = table.set_column(table.schema.get_field_index("body"), "body", pa.array(bodies))
+    if table is None and not live.points:
         logger.info("no body-annotations-table: no body is annotated")
         return None
-    table = read_small_table(path)
-    _require_body(path, table.schema)
-    bodies = unique_bodies(table["body"], file=path)
+    table = with_points(pa.table({"body": pa.array([], pa.int64())}) if table is None else table, live.points)
+    bodies = table["body"].to_numpy()
     columns = {name: _usual_type(table[name]) for name in table.column_names if name != "body"}
 
     for number, item in enumerate(config.replace_values):
@@ -53,20 +69,22 @@ def load_annotations(config: AnnotationsSettings, ctx: Context) -> BodyAnnotatio
     frame["status"] = as_status_category(frame["status"], file=path)
     with_status = f"{frame['status'].notna().sum():,}"
     logger.info("%s annotated bodies, %d columns; %s have a status", f"{len(frame):,}", len(columns), with_status)
-    return BodyAnnotations.keep(ctx, frame)
+    return BodyAnnotations.keep(ctx, frame, live.timestamp, live.source)
 
 
 def check_annotations(config: AnnotationsSettings, whole: Any) -> list[SnapshotError]:
     """What the header of the table lacks, and replacements and new names that do not fit its columns."""
     path = config.body_annotations_table
+    faults = faults_of(lambda: require_server(config, whole))
     if path is None:
-        return []
+        return faults
     try:
         schema, _ = open_header(path)
     except DataError as error:
         return [error]
     names = [name for name in schema.names if name != "body"]
-    faults = faults_of(lambda: _require_body(path, schema))
+    names = list(dict.fromkeys([*names, *(c for p in config.point_annotations for c in point_columns(p))]))
+    faults += faults_of(lambda: _require_body(path, schema))
     for number, item in enumerate(config.replace_values):
         faults += faults_of(partial(_require_columns, names, item, number))
         names = list(dict.fromkeys([*names, item.target_column or item.source_column]))
@@ -205,5 +223,12 @@ def _nearest(name: str, columns: Iterable[str]) -> str:
 
 
 STAGE = Stage(
-    "annotations", "inputs", AnnotationsSettings, load_annotations, produces=BodyAnnotations, check=check_annotations
+    "annotations",
+    "inputs",
+    AnnotationsSettings,
+    load_annotations,
+    version=2,
+    produces=BodyAnnotations,
+    check=check_annotations,
+    source=state,
 )

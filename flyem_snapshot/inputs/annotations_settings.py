@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from flyem_snapshot.config.dvid import DvidPoints
 from flyem_snapshot.config.model import Section, setting
 
 # Predicted neurotransmitters are computed anew for each snapshot, so old predictions among the annotations are dropped.
@@ -40,7 +41,14 @@ class AnnotationsSettings(Section):
         None,
         input_file=True,
         doc="""Table (Feather, Parquet or CSV) with one row for each annotated body. Columns: body, and any others;
-        status and type have a meaning of their own. If not set, no body is annotated.""",
+        status and type have a meaning of their own. If not set, and the segmentation is read from DVID: its instance
+        <segmentation>_annotations. Otherwise no body is annotated.""",
+    )
+    point_annotations: tuple[DvidPoints, ...] = setting(
+        (),
+        doc="""Annotated points in the DVID server of the segmentation, such as somata: their positions become a column
+        of the annotations of the bodies that they lie on. Of several points on a body the first by z, y, x counts.""",
+        examples=([{"instance": "nuclei", "column-name": "soma_position"}],),
     )
     replace_values: tuple[ReplaceValues, ...] = setting(
         (),

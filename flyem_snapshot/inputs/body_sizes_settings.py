@@ -16,7 +16,17 @@ class BodySizesSettings(Section):
     cache_file: Path | None = setting(
         None,
         input_file=True,
-        doc="Table (Feather, Parquet or CSV) of the body sizes. Columns: body, and size in voxels.",
+        doc="""Table (Feather, Parquet or CSV) of the body sizes. Columns: body, and size in voxels. If the segmentation
+        is read from DVID, the table may be left out, and one of another version will do: see cache-uuid.""",
+    )
+    cache_uuid: str | None = setting(
+        None,
+        doc="""The version in DVID that the sizes of cache-file are of. The sizes of bodies that changed since then are
+        asked for, as are those that the table lacks. The table that a run writes to tables/ is the next cache.""",
+    )
+    refresh: bool = setting(
+        False,
+        doc="Ask DVID for all sizes, whatever cache-file says. Use it if voxels were written past the log of edits.",
     )
     processes: int | None = setting(
         None,
@@ -27,10 +37,8 @@ class BodySizesSettings(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """Sizes can only be loaded from a file."""
-        if self.load_sizes and self.cache_file is None:
+        """A version goes with a table."""
+        if self.cache_uuid is not None and self.cache_file is None:
             yield Problem(
-                ("load-sizes",),
-                "body sizes are wanted, but no cache-file names a table of them",
-                hint="add 'cache-file: FILE' (columns body and size), or write 'load-sizes: false'",
+                ("cache-uuid",), "is the version of a cache-file, but none is named", hint="name it, or remove this"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,19 @@ from flyem_snapshot.engine.session import Engine
 from flyem_snapshot.engine.sql import identifier, literal
 from flyem_snapshot.engine.streams import FirstSeen, tracked, write_parquet
 from flyem_snapshot.errors import DataError, SnapshotError
+from flyem_snapshot.inputs.elements_live import fetched, require_server, state, state_as_read
 from flyem_snapshot.inputs.elements_settings import ElementsSettings, ElementTable
 from flyem_snapshot.sources.bigtables import BigTable
 from flyem_snapshot.sources.checks import Kind, Rules, faults_of
-from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable, known_sets
+from flyem_snapshot.sources.pointlabels import label_points
+from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable, Volume, known_sets
+from flyem_snapshot.sources.segmentation import reconnected
+from flyem_snapshot.sources.volumes import load_volumes
 from flyem_snapshot.stage import Context, Stage
 from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.tables.elements import Elements, ElementSet, distances_file, points_file
 from flyem_snapshot.tables.rois import COMBO, RoiAssignment, RoiSet, RoiSets
+from flyem_snapshot.tables.segmentation import Segmentation
 from flyem_snapshot.tables.synapses import POINTS, Synapses
 
 logger = logging.getLogger(__name__)
@@ -32,45 +37,68 @@ logger = logging.getLogger(__name__)
 _ENDS = {end: [f"{end}_{axis}" for axis in AXES] for end in ("source", "target")}
 
 
-def load_elements(config: ElementsSettings, ctx: Context, *, rois: RoiSets | None, synapses: Synapses) -> Elements:
+def load_elements(
+    config: ElementsSettings,
+    ctx: Context,
+    *,
+    rois: RoiSets | None,
+    synapses: Synapses,
+    dvid_seg: Segmentation | None,
+) -> Elements:
     """Every element table of the settings, without elements on body 0 unless they are permitted.
 
+    With a segmentation, supervoxel and body of every element are looked up in it.
     Elements share one space of ids with each other and with the synapses: DataError if two lie on one voxel.
     """
     sets = {}
     for number, (name, settings) in enumerate(config.tables.items()):
         assignment, num_points = RoiAssignment(), None
-        if settings.point_table is not None:
-            assignment, num_points = _load_points(
-                name, settings, ctx, f"{ctx.cache}/{points_file(number)}", rois or RoiSets()
-            )
+        path = fetched(settings, dvid_seg, ctx.scratch, number) or settings.point_table
+        if path is not None:
+            roi_sets = (rois or RoiSets()).named(settings.roi_set_names)
+            volumes = load_volumes(roi_sets, ctx.out.root)
+            table = _open_points(name, settings, path, roi_sets, labelled=dvid_seg is not None, volumes=volumes)
+            if dvid_seg is not None:
+                frozen = reconnected(dvid_seg, ctx.out.root)
+                folders = [folder / f"labels-{number}" for folder in (ctx.scratch, ctx.resume)]
+                table.labels = label_points(table, frozen, ctx.engine, *folders)
+            assignment, num_points = _load_points(name, settings, ctx, f"{ctx.cache}/{points_file(number)}", table)
         num_distances = None
         if settings.distance_table is not None:
             num_distances = _load_distances(settings.distance_table, ctx, f"{ctx.cache}/{distances_file(number)}")
         sets[name] = ElementSet(name, assignment, num_points, num_distances)
         logger.info("elements '%s': %s elements, %s distances", name, num_points, num_distances)
-    elements = Elements.reopen(ctx, Elements(ctx.engine, sets).record())
+    elements = Elements.reopen(ctx, Elements(ctx.engine, sets, state_as_read(config, dvid_seg, ctx.scratch)).record())
     _refuse_shared_ids(ctx.engine, elements, config)
     return elements
 
 
 def check_elements(config: ElementsSettings, whole: Any) -> list[SnapshotError]:
     """What the headers of the element and distance tables lack."""
-    attempts: list[Callable[[], object]] = []
+    attempts: list[Callable[[], object]] = [partial(require_server, config, whole)]
+    labelled = bool(whole.inputs.dvid_seg.server)
     for name, settings in config.tables.items():
         if settings.point_table is not None:
             sets = known_sets(whole.inputs.rois, settings.roi_set_names)
-            attempts.append(partial(_open_points, name, settings, settings.point_table, sets))
+            attempts.append(partial(_open_points, name, settings, settings.point_table, sets, labelled=labelled))
         if settings.distance_table is not None:
             attempts.append(partial(_open_distances, settings.distance_table))
     return faults_of(*attempts)
 
 
-def _open_points(name: str, settings: ElementTable, path: Path, sets: tuple[RoiSet, ...]) -> PointTable:
+def _open_points(
+    name: str,
+    settings: ElementTable,
+    path: Path,
+    sets: tuple[RoiSet, ...],
+    *,
+    labelled: bool = False,
+    volumes: Mapping[str, Volume] | None = None,
+) -> PointTable:
     needed = {"body": "the neuron the element is on"}
     if settings.type is None:
         needed["type"] = f"what the element is; or set inputs.elements.{name}.type"
-    return PointTable(path, sets, needed, {})
+    return PointTable(path, sets, needed, {}, labelled=labelled, volumes=volumes)
 
 
 def _open_distances(path: Path) -> BigTable:
@@ -81,14 +109,12 @@ def _open_distances(path: Path) -> BigTable:
 
 
 def _load_points(
-    name: str, settings: ElementTable, ctx: Context, relative: str, rois: RoiSets
+    name: str, settings: ElementTable, ctx: Context, relative: str, table: PointTable
 ) -> tuple[RoiAssignment, int]:
     """Check and write one element table; returns its ROIs and its number of rows."""
-    assert settings.point_table is not None
-    table = _open_points(name, settings, settings.point_table, rois.named(settings.roi_set_names))
     rules, first_seen = Rules(table.path), FirstSeen()
     computed = {COMBO, *(column for s in table.sets for column in (s.name, s.label_column))}
-    given = [column for column in table.file.schema.names if column not in computed]
+    given = [column for column in table.schema.names if column not in computed]
     schema = _schema(table, given)
     on_body_0 = 0
 
@@ -123,7 +149,7 @@ def _load_points(
 
 def _schema(table: PointTable, given: list[str]) -> pa.Schema:
     """The input's columns in their order, then those it lacks; categories as text."""
-    types = {field.name: _plain_type(field.type) for field in table.file.schema}
+    types = {field.name: _plain_type(field.type) for field in table.schema}
     types |= {"point_id": pa.uint64(), "body": pa.int64(), "type": pa.string(), **dict.fromkeys(AXES, pa.int32())}
     names = [*given, *(name for name in ("point_id", *AXES, "type") if name not in given)]
     return pa.schema([*((name, types[name]) for name in names), (COMBO, pa.int32())])
@@ -224,4 +250,5 @@ STAGE = Stage(
     produces=Elements,
     enabled=lambda c: bool(c.tables),
     check=check_elements,
+    source=state,
 )

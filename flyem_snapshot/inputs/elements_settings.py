@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
+from flyem_snapshot.config.dvid import DvidPoints
 from flyem_snapshot.config.model import Section, setting
 from flyem_snapshot.errors import Problem
 
@@ -17,8 +18,13 @@ class ElementTable(Section):
     point_table: Path | None = setting(
         None,
         input_file=True,
-        doc="""Table (Feather, Parquet or CSV) with one row for each element. Columns: x, y, z, body, and type (unless
-        the type is given here); optionally point_id, sv, ROI columns, and any others.""",
+        doc="""Table (Feather, Parquet or CSV) with one row for each element. Columns: x, y, z, body (which is looked
+        up if the segmentation is read from DVID), and type (unless the type is given here); optionally point_id, sv,
+        ROI columns, and any others.""",
+    )
+    dvid_point_annotations: DvidPoints = Field(
+        default_factory=DvidPoints,
+        description="Instead of a table: annotated points in the DVID server of the segmentation; type must be set.",
     )
     permit_body_0: bool = setting(False, doc="Keep elements that lie on body 0, outside of every segmented body.")
     type: str | None = setting(
@@ -40,7 +46,13 @@ class ElementTable(Section):
 
     def problems(self) -> Iterator[Problem]:
         """An entry must name a table."""
-        if self.point_table is None and self.distance_table is None:
+        live = self.dvid_point_annotations.instance is not None
+        if live and self.point_table is not None:
+            yield Problem(("point-table",), "stands beside dvid-point-annotations", hint="remove one of the two")
+        if live and self.type is None:
+            hint = "say what these points are, for example 'type: soma'"
+            yield Problem(("type",), "is required for points from DVID, but not set", hint=hint)
+        if self.point_table is None and self.distance_table is None and not live:
             yield Problem(
                 (),
                 "names neither a point-table nor a distance-table",

@@ -9,6 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
+from flyem_snapshot.config.dvid import DvidVersion
 from flyem_snapshot.config.formula import NameTemplate, check_roi_name
 from flyem_snapshot.config.model import Section, setting
 from flyem_snapshot.errors import DataError, Problem
@@ -36,8 +39,9 @@ class RoiSet(Section):
         examples=({"ME(R)": 1, "LO(R)": 2}, "ME_R_col_{x // 100}_{x % 100}"),
         doc="""The ROIs of the set. For point-table: a list of names (their ids are 1, 2, 3, ...), names with ids
         {name: id}, a template that makes a name from the id x in column <name of the set>_label, or nothing: the
-        names in the table are taken as they are. For unions-of-subrois: {union: [ROI, ROI, ...]}. Or a .json file
-        that holds a list or a mapping.""",
+        names in the table are taken as they are. For dvid-rois: the names of ROI instances, as a list or with ids. For
+        dvid-labelmap: names of the labels, likewise or by a template. For unions-of-subrois: {union: [ROI, ROI, ...]}.
+        Or a .json file that holds a list or a mapping.""",
     )
     rename_rois: Mapping[str, str] = setting(
         {},
@@ -49,7 +53,13 @@ class RoiSet(Section):
         examples=("point-table",),
         doc="""Where the ROI of a synapse comes from. point-table: a column of the synapse table (and of each element
         table) named like this set, or <name of the set>_label with ids. unions-of-subrois: ROIs of another set,
-        joined. This version does not read ROIs from DVID (dvid-rois, dvid-labelmap).""",
+        joined. dvid-rois: ROI instances of a DVID server; where they overlap, the one listed last counts.
+        dvid-labelmap: a labelmap in a DVID server whose voxels are 32 times as large as those of the segmentation.""",
+    )
+    labelmap: str | None = setting(None, doc="For dvid-labelmap: the name of the labelmap instance.")
+    overlaps: Literal["last", "error"] = setting(
+        "last",
+        doc="For dvid-rois: what to do where ROIs overlap. last: the ROI listed last counts. error: stop.",
     )
     union_source_roiset: str | None = setting(
         None, doc="For unions-of-subrois: the ROI set whose ROIs are joined.", one_of="inputs.rois.roi-sets.*"
@@ -69,18 +79,29 @@ class RoiSet(Section):
 
     def problems(self) -> Iterator[Problem]:
         """`rois` must have the form that `source` asks for, and every name must be usable."""
-        if self.source.startswith("dvid"):
-            yield Problem(
-                ("source",),
-                f"this version of flyem-snapshot does not read ROIs from DVID ('{self.source}')",
-                hint="write source: point-table",
-            )
-        elif self.source == "unions-of-subrois":
+        if self.is_of_dvid:
+            yield from self._dvid_problems()
+        if self.source == "unions-of-subrois":
             yield from self._union_problems()
         else:
             yield from self._table_problems()
         yield from self._name_problems()
         yield from self._parent_problems()
+
+    @property
+    def is_of_dvid(self) -> bool:
+        """Whether a DVID server is asked for the ROIs."""
+        return self.source.startswith("dvid")
+
+    def _dvid_problems(self) -> Iterator[Problem]:
+        """A labelmap is named exactly where one is read, and the ROIs are listed."""
+        if (self.labelmap is None) == (self.source == "dvid-labelmap"):
+            wrong = "is required for source: dvid-labelmap" if self.labelmap is None else "is for dvid-labelmap only"
+            yield Problem(("labelmap",), wrong, hint="name a labelmap" if self.labelmap is None else "remove it")
+        if not self.rois:
+            yield Problem(("rois",), f"must list the ROIs for source: {self.source}", hint="write a list of names")
+        elif isinstance(self.rois, str) and not self.rois.endswith(".json") and self.source == "dvid-rois":
+            yield Problem(("rois",), "a template has no meaning for source: dvid-rois", hint="list the names")
 
     def _table_problems(self) -> Iterator[Problem]:
         """Ids are positive and distinct, names are listed once, a template gives names."""
@@ -157,7 +178,7 @@ class RoiSet(Section):
             by_name = {roi: number for number, roi in enumerate(rois, start=1)}
         return tables.RoiSet(
             name=name,
-            source="unions-of-subrois" if is_union else "point-table",
+            source="unions-of-subrois" if is_union else "volume" if entry.is_of_dvid else "point-table",
             ids=by_name if by_name and not is_union else None,
             template=rois if isinstance(rois, str) and rois else None,
             unions={union: tuple(subs) for union, subs in by_name.items()} if is_union else None,
@@ -182,6 +203,9 @@ class RoiSet(Section):
 class RoisSettings(Section):
     """Regions of interest, in sets: each set is a layer of regions that do not overlap, and a column of the tables."""
 
+    dvid: DvidVersion = Field(
+        default_factory=DvidVersion, description="Where the ROIs are, if they are read from DVID."
+    )
     roi_sets: Mapping[str, RoiSet] = setting(
         {},
         doc="The ROI sets by name. The name is that of the set's column in all tables.",

@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 from flyem_snapshot.engine.sql import columns, literals
 from flyem_snapshot.engine.streams import dictionary_array, in_step, tracked, write_feather
 from flyem_snapshot.errors import SettingError
+from flyem_snapshot.outputs.neurotransmitters_backport import backport, pin_store
 from flyem_snapshot.outputs.neurotransmitters_settings import NeurotransmitterExportSettings
 from flyem_snapshot.plots.neurotransmitters import draw_neurotransmitters
 from flyem_snapshot.stage import Context, Stage
 from flyem_snapshot.tables.neurotransmitters import Neurotransmitters
 from flyem_snapshot.tables.rois import COMBO
+from flyem_snapshot.tables.segmentation import Segmentation
 from flyem_snapshot.tables.synapses import POINTS, Synapses
 
 FOLDER = "nt"
@@ -30,8 +32,9 @@ def export_neurotransmitters(
     *,
     synapses: Synapses,
     neurotransmitters: Neurotransmitters | None,
+    dvid_seg: Segmentation | None,
 ) -> None:
-    """Write the tables, and plots of them.
+    """Write the tables, and plots of them; then, if the settings say so, write the predictions back to DVID.
 
     `nt/tbar-neurotransmitters-<tag>.feather`, one row a T-bar, in the order of the synapses: point_id uint64, x, y, z
     int32, conf float32, [sv int64], body int64, a category for each of `roi-sets`, the probabilities float32, [split
@@ -58,6 +61,8 @@ def export_neurotransmitters(
         with ctx.out.create(f"{FOLDER}/neurotransmitter-confusion.csv", rows=len(confusion)) as path:
             confusion.to_csv(path, lineterminator="\n")
     draw_neurotransmitters(ctx.out, FOLDER, bodies, confusion, ctx.tag)
+    if config.dvid.perform_backport:
+        backport(config.dvid, bodies, dvid_seg)
 
 
 def check_export(config: NeurotransmitterExportSettings, whole: Any) -> list[SettingError]:
@@ -135,4 +140,5 @@ STAGE = Stage(
     export_neurotransmitters,
     enabled=lambda config: config.export_neurotransmitters,
     check=check_export,
+    pin=pin_store,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from flyem_snapshot.config.load import Loaded, load_config
 from flyem_snapshot.config.model import Section, kebab
 from flyem_snapshot.config.resolve import input_files, resolve, result_settings
 from flyem_snapshot.config.root import Config, config_model
+from flyem_snapshot.errors import SettingError
+from flyem_snapshot.sources.dvid import connections
 from flyem_snapshot.stage import Stage
 
 
@@ -77,6 +81,10 @@ class Job:
         assert tag is not None, "a configuration without a tag is not loaded"
         return tag
 
+    def asked(self, unit: Unit, question: Callable[[Any, Any], Any]) -> Any:
+        """The answer of a stage's hook; ConfigError if it finds a setting impossible."""
+        return _asked(self.loaded, unit.stage, question, self.config)
+
 
 def composed_model(stages: tuple[Stage, ...]) -> type[Config]:
     """The model of the whole configuration of these stages."""
@@ -85,8 +93,36 @@ def composed_model(stages: tuple[Stage, ...]) -> type[Config]:
 
 
 def open_job(path: Path, stages: tuple[Stage, ...]) -> Job:
-    """Load and resolve a config file; ConfigError with everything that is wrong with it."""
+    """Load and resolve a config file; ConfigError with everything that is wrong with it.
+
+    A server is asked which versions are meant, and for the date that is part of a tag that is not set; what an earlier
+    job of this process was told is forgotten.
+    """
+    connections.forget()
     loaded = load_config(path, composed_model(stages))
-    config = resolve(loaded)
+    config = resolve(loaded, partial(_settled, loaded, stages))
     units = tuple(Unit(stage, config.stage(stage.room, stage.name)) for stage in stages)
     return Job(loaded, config, units)
+
+
+def _settled(loaded: Loaded, stages: tuple[Stage, ...], config: Config) -> Config:
+    """The configuration with each version that it names looked up, and with a tag."""
+    for stage in stages:
+        if stage.pin is not None and stage.enabled(config.stage(stage.room, stage.name)):
+            config = _with_stage(config, stage, _asked(loaded, stage, stage.pin, config))
+    tags = (_asked(loaded, s, s.default_tag, config) for s in stages if s.default_tag is not None)
+    job = config.job_settings
+    tag = job.snapshot_tag or next(filter(None, tags), None)
+    return config.model_copy(update={"job_settings": job.model_copy(update={"snapshot_tag": tag})})
+
+
+def _asked(loaded: Loaded, stage: Stage, question: Callable[[Any, Any], Any], config: Config) -> Any:
+    try:
+        return question(config.stage(stage.room, stage.name), config)
+    except SettingError as error:
+        raise loaded.blame((stage.room, stage.name), error) from error
+
+
+def _with_stage(config: Config, stage: Stage, settings: Any) -> Config:
+    room = getattr(config, stage.room).model_copy(update={stage.field: settings})
+    return config.model_copy(update={stage.room: room})

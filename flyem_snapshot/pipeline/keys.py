@@ -7,11 +7,34 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from flyem_snapshot.pipeline.digests import FileDigests
-from flyem_snapshot.pipeline.job import Unit
+from flyem_snapshot.pipeline.job import Job, Unit
 from flyem_snapshot.pipeline.records import digest_of
 
 _SHOWN: Final = 3
 _UNSET: Final = object()
+
+
+class SourceStates:
+    """What the servers hold that stages read from, asked once for a run.
+
+    A stage that finds that its source changed while it was read says so with `moved`.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._known: dict[str, Mapping[str, Any] | None] = {}
+
+    def of(self, unit: Unit) -> Mapping[str, Any] | None:
+        """The state of a stage's source; None if it reads no server."""
+        if unit.slug not in self._known:
+            ask = unit.stage.source
+            self._known[unit.slug] = None if ask is None else self.job.asked(unit, ask)
+        return self._known[unit.slug]
+
+    def moved(self, unit: Unit, state: Mapping[str, Any]) -> bool:
+        """Take what was read as the state; returns whether it is another one than before."""
+        before, self._known[unit.slug] = self.of(unit), state
+        return before != state
 
 
 class Keys:
@@ -20,8 +43,10 @@ class Keys:
     `sources` are the stages that make tables, by table name; None for a table that the config leaves out.
     """
 
-    def __init__(self, digests: FileDigests, tag: str, sources: Mapping[str, Unit | None]) -> None:
-        self.digests, self.tag, self.sources = digests, tag, sources
+    def __init__(
+        self, digests: FileDigests, tag: str, sources: Mapping[str, Unit | None], states: SourceStates
+    ) -> None:
+        self.digests, self.tag, self.sources, self.states = digests, tag, sources, states
         self._parts: dict[str, dict[str, Any]] = {}
 
     def parts(self, unit: Unit) -> dict[str, Any]:
@@ -31,6 +56,7 @@ class Keys:
         version   1
         settings  the settings that affect the result
         files     {setting: digest of the file's content}
+        source    what a server holds, of stages that ask one
         tables    {table: key of the stage that makes it, null if it is absent}
         tag       of outputs only, whose file names contain it
         """
@@ -42,6 +68,8 @@ class Keys:
                 "files": {name: self.digests.identify(path).digest for name, path in unit.input_files().items()},
                 "tables": {table: self._table_key(table) for table in unit.stage.needs},
             }
+            if (state := self.states.of(unit)) is not None:
+                parts["source"] = state
             if unit.stage.room == "outputs":
                 parts["tag"] = self.tag
             self._parts[unit.slug] = json.loads(json.dumps(parts))
@@ -73,6 +101,9 @@ def _changes(name: str, old: Mapping[str, Any], new: Mapping[str, Any], running:
         known = key in (old.get("files") or {}) and key in new["files"]
         what = "changed (content)" if known else "is new" if key in new["files"] else "is no longer given"
         yield f"input {name}.{key} {what}"
+    then, now = _flat(old.get("source") or {}, ()), _flat(new.get("source") or {}, ())
+    for key in _differing(then, now):
+        yield f"its source changed: {key}: {_shown(then, key)} -> {_shown(now, key)}"
     for table in _differing(old.get("tables"), new["tables"]):
         stage = table.replace("_", "-")
         yield f"depends on {stage}, which runs" if table in running else f"depends on {stage}, which changed"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from flyem_snapshot.errors import Problem
 from flyem_snapshot.pipeline.digests import FileDigests
 from flyem_snapshot.pipeline.job import Job, Unit
-from flyem_snapshot.pipeline.keys import Keys, describe_changes
+from flyem_snapshot.pipeline.keys import Keys, SourceStates, describe_changes
 from flyem_snapshot.pipeline.records import Record
 from flyem_snapshot.pipeline.sentinels import StageCache
 
@@ -70,7 +70,7 @@ class _State:
         return not self.fault and self.old is None
 
 
-def make_plan(job: Job, digests: FileDigests, damaged: Mapping[str, str] | None = None) -> Plan:
+def make_plan(job: Job, digests: FileDigests, states: SourceStates, damaged: Mapping[str, str] | None = None) -> Plan:
     """Decide for each stage; `damaged` says what is known to be broken of a stage, by its slug.
 
     Raises ConfigError if an output needs a table that the config leaves out, DataError if an input file of a stage
@@ -80,19 +80,19 @@ def make_plan(job: Job, digests: FileDigests, damaged: Mapping[str, str] | None 
     enabled = {unit.slug for unit in units if unit.enabled}
     inputs = {unit.stage.field: unit for unit in units if unit.stage.room == "inputs"}
     sources = {table: unit if unit.slug in enabled else None for table, unit in inputs.items()}
-    keys = Keys(digests, job.tag, sources)
+    keys = Keys(digests, job.tag, sources, states)
     _require_tables(job, [unit for unit in units if unit.slug in enabled], sources)
 
-    states: dict[str, _State] = {}
+    stands: dict[str, _State] = {}
     wanted: set[str] = set()
     for unit in reversed(units):
         if unit.slug in enabled and (unit.stage.room == "outputs" or unit.stage.field in wanted):
-            states[unit.slug] = state = _state(job, unit, keys, (damaged or {}).get(unit.slug, ""))
+            stands[unit.slug] = state = _state(job, unit, keys, (damaged or {}).get(unit.slug, ""))
             if not state.done:
                 wanted.update(unit.stage.needs)
 
-    running = {table for table, unit in inputs.items() if unit.slug in states and not states[unit.slug].done}
-    steps = [_step(job, unit, states.get(unit.slug), keys, running) for unit in units]
+    running = {table for table, unit in inputs.items() if unit.slug in stands and not stands[unit.slug].done}
+    steps = [_step(job, unit, stands.get(unit.slug), keys, running) for unit in units]
     return Plan(tuple(steps), keys)
 
 

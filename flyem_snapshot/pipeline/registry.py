@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from flyem_snapshot.inputs import annotations, body_sizes, elements, neurotransmitters, rois, synapses
-from flyem_snapshot.outputs import flat_connectome, neuprint, reports, tables
+from flyem_snapshot.inputs import annotations, body_sizes, dvid_seg, elements, neurotransmitters, rois, synapses
+from flyem_snapshot.outputs import flat_connectome, meshes, neuprint, reports, skeletons, tables
 from flyem_snapshot.outputs import neurotransmitters as neurotransmitter_export
 from flyem_snapshot.stage import Stage
 
 INPUTS: Final[tuple[Stage, ...]] = (
+    dvid_seg.STAGE,
     annotations.STAGE,
     rois.STAGE,
     synapses.STAGE,
@@ -20,6 +21,8 @@ OUTPUTS: Final[tuple[Stage, ...]] = (
     tables.STAGE,
     neurotransmitter_export.STAGE,
     flat_connectome.STAGE,
+    skeletons.STAGE,
+    meshes.STAGE,
     neuprint.STAGE,
     reports.STAGE,
 )

@@ -6,9 +6,9 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from flyem_snapshot.config.resolve import final_config_yaml
 from flyem_snapshot.engine.limits import DEFAULT_SHARE, available_cpus, available_memory, parse_size
 from flyem_snapshot.engine.outdir import OutputDir, fsync_directory, output_errors, replace_atomically
 from flyem_snapshot.engine.session import Engine, Limits
+from flyem_snapshot.errors import SnapshotError
 from flyem_snapshot.log import format_bytes, peak_rss_bytes, prefixed, reset_peak_rss
 from flyem_snapshot.pipeline.digests import FileDigests
 from flyem_snapshot.pipeline.failures import explained
 from flyem_snapshot.pipeline.interrupts import stopping
 from flyem_snapshot.pipeline.job import Job, Unit
+from flyem_snapshot.pipeline.keys import SourceStates
 from flyem_snapshot.pipeline.lock import locked
 from flyem_snapshot.pipeline.plan import Plan, Step, make_plan
 from flyem_snapshot.pipeline.preflight import require_sound, warn_of_little_space
@@ -49,7 +51,7 @@ DIGEST_MEMORY = "cache/file-digests.json"
 
 def plan_job(job: Job) -> Plan:
     """What `run_job` would do; writes nothing and takes no lock."""
-    return make_plan(job, FileDigests(job.root / DIGEST_MEMORY))
+    return make_plan(job, FileDigests(job.root / DIGEST_MEMORY), SourceStates(job))
 
 
 def check_job(job: Job) -> None:
@@ -71,7 +73,7 @@ def run_job(job: Job) -> None:
         shutil.rmtree(_scratch_directory(job), ignore_errors=True)
         remove_partial_files(job.root, [StageCache(job.root, unit.slug) for unit in job.units])
         digests = FileDigests(job.root / DIGEST_MEMORY)
-        plan = _plan_with_sound_cache(job, digests)
+        plan = _plan_with_sound_cache(job, digests, SourceStates(job))
         show_plan(plan.rows())
         require_sound(job, (*plan.running, *_idle(job)))
         warn_of_little_space(job, plan.running)
@@ -83,16 +85,17 @@ def run_job(job: Job) -> None:
         replace_atomically(job.root / FINAL_CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
         reports = _execute(job, plan)
         seconds = time.monotonic() - start
-        _write_json(job.root / SUMMARY, run_summary(job.tag, reports, digests.known, seconds))
+        summary = run_summary(job.tag, reports, digests.known, seconds)
+        _write_json(job.root / SUMMARY, summary | {"sources": _sources(job, reports)})
         _write_json(job.root / MANIFEST, manifest(job.root, job.tag, reports))
         show_summary(job.root, reports, seconds)
 
 
-def _plan_with_sound_cache(job: Job, digests: FileDigests) -> Plan:
+def _plan_with_sound_cache(job: Job, digests: FileDigests, states: SourceStates) -> Plan:
     """A plan whose reused tables were read and found whole; a table that is not is made anew."""
-    damaged: dict[str, str] = {}
+    damaged: dict[str, str] = {}  # by slug
     while True:
-        plan = make_plan(job, digests, damaged)
+        plan = make_plan(job, digests, states, damaged)
         found = {}
         for step in plan.steps:
             if step.action == "reuse" and step.record is not None and step.unit.stage.room == "inputs":
@@ -131,6 +134,22 @@ def _warn_of_leftovers(job: Job) -> None:
                 )
 
 
+def _sources(job: Job, reports: Iterable[Report]) -> dict[str, Any]:
+    """What the stages read from servers: the state that was read, and what is there now that everything is done."""
+    found = {}
+    for report in reports:
+        unit = report.step.unit
+        if report.record is not None and (state := report.record.parts.get("source")) is not None:
+            now = {}
+            if (ask := unit.stage.afterwards) is not None:
+                try:
+                    now = {"at-end": dict(job.asked(unit, ask))}
+                except SnapshotError as error:  # the snapshot is made; only this cannot be said of it
+                    logger.warning("%s: cannot be asked again: %s", ".".join(unit.section), error)
+            found[".".join(unit.section)] = {**state, **now}
+    return found
+
+
 def _withdraw(root: Path) -> None:
     """Before anything changes, take away what describes the snapshot as it was."""
     for name in (MANIFEST, SUMMARY):
@@ -153,8 +172,21 @@ def _execute(job: Job, plan: Plan) -> list[Report]:
         stopping(engine.connection.interrupt),
         one_browser(),
     ):
-        execution = _Execution(job, plan, engine, scratch)
-        return [execution.perform(step) for step in plan.steps]
+        performed: dict[str, Report] = {}
+        while True:
+            execution = _Execution(job, plan, engine, scratch)
+            for step in plan.steps:
+                report = execution.perform(step)
+                earlier = performed.get(step.unit.slug)
+                performed[step.unit.slug] = earlier if earlier and step.action == "reuse" else report
+                if execution.moved:
+                    break
+            else:
+                return [performed[step.unit.slug] for step in plan.steps]
+            # What depends on the source has another key now; the stages done so far are found to be up to date.
+            logger.info("%s changed while it was read: planning again", ".".join(step.unit.section))
+            execution.close()
+            plan = make_plan(job, plan.keys.digests, plan.keys.states)
 
 
 def _scratch_directory(job: Job) -> Path:
@@ -193,6 +225,8 @@ class _Execution:
         self.tables: dict[str, Any] = {}
         self.readers = {table: unit.slug for unit in plan.running for table in unit.stage.needs}
         """The last stage that reads each table."""
+        self.moved = False
+        """Whether the source of the last stage changed while it was read."""
 
     def perform(self, step: Step) -> Report:
         """Do one step of the plan, then close the tables that have no further readers."""
@@ -215,6 +249,7 @@ class _Execution:
             digests.save()
             claim, finish = stack.enter_context(StageCache(self.job.root, unit.slug).rewriting(others))
             ctx = self._context(unit, OutputDir(self.job.root, claim))
+            ctx.resume.mkdir(parents=True, exist_ok=True)
             reset_peak_rss()
             # A stage may have a number of its own; those that have none use the job's.
             processes = getattr(unit.settings, "processes", self.job.config.job_settings.processes)
@@ -231,8 +266,12 @@ class _Execution:
                 exclusions=tuple(asdict(entry) for entry in ctx.exclusions.entries),
                 table=None if table is None else table.record(),
             )
+            if (found := getattr(table, "source", None)) is not None:
+                self.moved = self.plan.keys.states.moved(unit, found)
+                record = replace(record, parts={**parts, "source": json.loads(json.dumps(found))})
             finish(record)
-        shutil.rmtree(ctx.scratch, ignore_errors=True)
+        for folder in (ctx.scratch, ctx.resume):
+            shutil.rmtree(folder, ignore_errors=True)
         if unit.stage.room == "inputs":
             self.tables[unit.stage.field] = table
         logger.info("done: %s", described(*costs(record)))
@@ -250,7 +289,9 @@ class _Execution:
     def _context(self, unit: Unit, out: OutputDir) -> Context:
         scratch = self.scratch / unit.slug
         scratch.mkdir()
-        return Context(self.job.tag, self.engine, out, Exclusions(), scratch, f"cache/{unit.slug}")
+        cache = f"cache/{unit.slug}"
+        resume = _resume_directory(self.job.root, unit.slug, self.plan.keys.key(unit))
+        return Context(self.job.tag, self.engine, out, Exclusions(), scratch, cache, resume)
 
     def _files_of(self, unit: Unit) -> list[str]:
         record = StageCache(self.job.root, unit.slug).record()
@@ -259,6 +300,22 @@ class _Execution:
     def _release(self, unit: Unit) -> None:
         """Close the tables that no later stage reads."""
         done = [name for name in self.tables if self.readers.get(name) in (None, unit.slug)]
-        for table in [self.tables.pop(name) for name in done]:
+        self._close(done)
+
+    def close(self) -> None:
+        """Close every table that is open."""
+        self._close(list(self.tables))
+
+    def _close(self, names: Iterable[str]) -> None:
+        for table in [self.tables.pop(name) for name in names]:
             if hasattr(table, "close"):
                 table.close()
+
+
+def _resume_directory(root: Path, slug: str, key: str) -> Path:
+    """Where a stage keeps what a killed run shall find again; what other keys left there goes."""
+    folder = root / "cache" / "resume"
+    if folder.is_dir():
+        for other in [p for p in folder.glob(f"{slug}-*") if p.name != f"{slug}-{key}"]:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / f"{slug}-{key}"

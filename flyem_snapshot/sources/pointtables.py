@@ -1,11 +1,14 @@
-"""Point tables (synapse points, elements): ids, coordinates, bodies and ROI combinations, batch by batch."""
+"""Point tables (synapse points, elements): ids, coordinates, bodies and ROI combinations, batch by batch.
+
+A column of the file may be replaced by what a server says of the same points: bodies and supervoxels, ROI labels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -57,24 +60,56 @@ def known_sets(rois: Any, names: tuple[str, ...] | None) -> tuple[RoiSet, ...]:
     return defined.named(names)
 
 
+class Labels(Protocol):
+    """What is known of each row from elsewhere than the file: columns by row number."""
+
+    @property
+    def sv(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Supervoxels."""
+
+    @property
+    def body(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Bodies."""
+
+
+class Volume(Protocol):
+    """A volume of ROI labels."""
+
+    def labels(self, zyx: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The label at each point (rows of z, y, x in voxels); 0 outside."""
+
+
 class PointTable:
     """A file of points.  Reading it twice gives the same combination numbers.
+
+    `volumes` are those of the roi-sets that are read from volumes.  If the table is `labelled`, its columns `sv` and
+    `body` are not those of the file but those of `labels`, which are given before it is read.
 
     Raises one DataError on opening for everything that its header lacks: ids (`point_id` or x, y, z), a column for
     each roi-set, and what `header_faults` finds with the caller's `needed` and `kinds`.
     """
 
+    labels: Labels | None = None
+
     def __init__(
-        self, path: Path, sets: Sequence[RoiSet], needed: Mapping[str, str], kinds: Mapping[str, Kind]
+        self,
+        path: Path,
+        sets: Sequence[RoiSet],
+        needed: Mapping[str, str],
+        kinds: Mapping[str, Kind],
+        *,
+        labelled: bool = False,
+        volumes: Mapping[str, Volume] | None = None,
     ) -> None:
         of_rois = {name for s in sets for name in (s.name, s.label_column)}
         text = {s.name for s in sets} | {name for name, kind in kinds.items() if kind is Kind.TEXT}
         self.file = BigTable.open(path, reserved={"point_id", *AXES, COMBO, *kinds, *needed, *of_rois}, text=text)
-        self.sets = sets
+        self.sets, self.labelled, self.volumes = sets, labelled, volumes or {}
         names = self.file.schema.names
         self.has_ids = "point_id" in names
         self.has_coordinates = set(AXES) <= set(names)
         raise_all(self._faults(needed, kinds))
+        self.schema = self._schema()
         self.roi_columns = source_columns(sets, names)
         self._values = {name: Vocabulary() for name in self.roi_columns}
         self._pairs = [Vocabulary() for _ in self.roi_columns]
@@ -89,8 +124,18 @@ class PointTable:
             )
         from_table = [s for s in self.sets if s.source == "point-table"]
         of_rois = {s.name: Kind.TEXT for s in from_table} | {s.label_column: Kind.LABEL for s in from_table}
+        needed = {name: why for name, why in needed.items() if not (self.labelled and name == "body")}
         yield from header_faults(self.path, self.file.schema, needed, {**of_rois, **_INTEGERS, **kinds})
         yield from source_faults(self.sets, names, self.path)
+
+    def _schema(self) -> pa.Schema:
+        """The columns of the file, and those that come from elsewhere."""
+        schema = self.file.schema
+        for name in ("sv", "body") if self.labelled else ():
+            place = schema.get_field_index(name)
+            made = pa.field(name, pa.int64())
+            schema = schema.append(made) if place < 0 else schema.set(place, made)
+        return schema
 
     @property
     def path(self) -> Path:
@@ -100,11 +145,16 @@ class PointTable:
     def batches(self, columns: Sequence[str], rules: Rules) -> Iterator[PointBatch]:
         """The table in file order.  `columns` are read besides those needed for ids and ROIs."""
         own = (["point_id"] if self.has_ids else []) + (list(AXES) if self.has_coordinates else [])
-        needed = list(dict.fromkeys([*own, *self.roi_columns, *columns]))
+        of_file = [name for name in self.roi_columns if name in self.file.schema.names]
+        labels = {} if self.labels is None else {"sv": self.labels.sv, "body": self.labels.body}
+        needed = [name for name in dict.fromkeys([*own, *of_file, *columns]) if name not in labels]
         first_row = 0
         for raw in self.file.batches(needed, {**CSV_TYPES, **{f"{s.name}_label": pa.int64() for s in self.sets}}):
             rules.first_row = first_row
-            yield PointBatch(raw, first_row, self._ids(raw, rules), self._combos(raw))
+            ids = self._ids(raw, rules)
+            for name, values in labels.items():
+                raw = raw.append_column(name, pa.array(values[first_row : first_row + raw.num_rows]))  # noqa: PLW2901
+            yield PointBatch(raw, first_row, ids, self._combos(raw, ids))
             first_row += raw.num_rows
         if not first_row:
             raise DataError(
@@ -139,16 +189,28 @@ class PointTable:
         assert result is not None
         return result
 
-    def _combos(self, raw: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int32]]:
+    def _combos(self, raw: pa.RecordBatch, ids: points.Ids) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Number each distinct combination of the ROI columns, in order of first appearance in the file."""
         if not self.roi_columns:
             return np.zeros(raw.num_rows, np.int32)
         codes = np.zeros(raw.num_rows, np.int64)
+        sampled = self._sampled(ids)
         for name, pairs in zip(self.roi_columns, self._pairs, strict=True):
-            column = self._values[name].encode(raw[name]).astype(np.int64)
+            column = self._values[name].encode(sampled[name] if name in sampled else raw[name]).astype(np.int64)
             # Two small codes make one number, which gets a small code again.
             codes = pairs.encode(pa.array(codes << 32 | column)).astype(np.int64)
         return (codes - 1).astype(np.int32)
+
+    def _sampled(self, ids: points.Ids) -> dict[str, pa.Array]:
+        """The label of each point in the volumes, by column."""
+        if not self.volumes:
+            return {}
+        zyx = np.stack(points.decode(ids)[::-1], axis=1)
+        return {
+            s.label_column: pa.array(self.volumes[s.name].labels(zyx)).cast(pa.int64())
+            for s in self.sets
+            if s.name in self.volumes
+        }
 
     def combo_values(self) -> dict[str, list[Any]]:
         """The ROI columns' values of each combination seen so far, by combination number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -36,11 +37,15 @@ class BodyAnnotations:
         16743  Roughly traced  Tm11   [22927, 11985, 26582]
         19992  NaN             NaN    <NA>
 
-    `file` is where the table is kept, relative to the output directory.
+    `file` is where the table is kept, relative to the output directory.  Of annotations that were read from a server,
+    `timestamp` is when the last of them was made (UTC, ISO 8601), if it tells, and `source` its state, see
+    `Stage.source`.
     """
 
     frame: pd.DataFrame
     file: str = ""
+    timestamp: str | None = None
+    source: Mapping[str, Any] | None = None
 
     @property
     def status(self) -> pd.Series:
@@ -57,43 +62,53 @@ class BodyAnnotations:
         return frame_to_arrow(self.frame)
 
     @classmethod
-    def keep(cls, ctx: Context, frame: pd.DataFrame) -> BodyAnnotations:
+    def keep(
+        cls,
+        ctx: Context,
+        frame: pd.DataFrame,
+        timestamp: str | None = None,
+        source: Mapping[str, Any] | None = None,
+    ) -> BodyAnnotations:
         """Store `frame` in the stage's cache, so that a later run can reopen it."""
-        return cls(frame, _store(ctx, "annotations.feather", frame))
+        return cls(frame, _store(ctx, "annotations.feather", frame), timestamp, source)
 
     def record(self) -> dict[str, Any]:
         """What the cache must remember."""
-        return {"file": self.file, "rows": len(self.frame)}
+        return {"file": self.file, "rows": len(self.frame), "timestamp": self.timestamp, "source": self.source}
 
     @classmethod
     def reopen(cls, ctx: Context, record: dict[str, Any]) -> BodyAnnotations:
         """The annotations as they were stored, dtypes included."""
         file = str(record["file"])
-        return cls(frame_from_arrow(_stored(ctx, file)), file)
+        return cls(frame_from_arrow(_stored(ctx, file)), file, record["timestamp"], record["source"])
 
 
 @dataclass(frozen=True)
 class BodySizes:
-    """The number of voxels of each body: `sizes` is int64, called `size`, and indexed by `body` (int64, unique)."""
+    """The number of voxels of each body: `sizes` is int64, called `size`, and indexed by `body` (int64, unique).
+
+    `asked` says whether a server was asked for them.
+    """
 
     sizes: pd.Series
     file: str = ""
+    asked: bool = False
 
     @classmethod
-    def keep(cls, ctx: Context, sizes: pd.Series) -> BodySizes:
+    def keep(cls, ctx: Context, sizes: pd.Series, *, asked: bool = False) -> BodySizes:
         """Store the sizes in the stage's cache, so that a later run can reopen them."""
-        return cls(sizes, _store(ctx, "body-sizes.feather", sizes.to_frame()))
+        return cls(sizes, _store(ctx, "body-sizes.feather", sizes.to_frame()), asked)
 
     def record(self) -> dict[str, Any]:
         """What the cache must remember."""
-        return {"file": self.file, "rows": len(self.sizes)}
+        return {"file": self.file, "rows": len(self.sizes), "asked": self.asked}
 
     @classmethod
     def reopen(cls, ctx: Context, record: dict[str, Any]) -> BodySizes:
         """The sizes as they were stored."""
         file = str(record["file"])
         table = _stored(ctx, file)
-        return cls(size_series(table["body"].to_numpy(), table["size"].to_numpy()), file)
+        return cls(size_series(table["body"].to_numpy(), table["size"].to_numpy()), file, record["asked"])
 
 
 def size_series(bodies: Int64Array, sizes: Int64Array) -> pd.Series:

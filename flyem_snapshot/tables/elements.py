@@ -45,10 +45,14 @@ class ElementSet:
 
 @dataclass(frozen=True)
 class Elements:
-    """All element tables by name, in the settings' order."""
+    """All element tables by name, in the settings' order.
+
+    `source` is the state of the server from which some of them were read, see `Stage.source`.
+    """
 
     engine: Engine
     sets: Mapping[str, ElementSet]
+    source: Mapping[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """What the cache must remember besides the Parquet files."""
@@ -56,7 +60,8 @@ class Elements:
             "sets": [
                 {"name": s.name, "rois": s.rois.record(), "num_points": s.num_points, "num_distances": s.num_distances}
                 for s in self.sets.values()
-            ]
+            ],
+            "source": self.source,
         }
 
     @classmethod
@@ -70,7 +75,7 @@ class Elements:
             ):
                 if rows is not None:
                     ctx.engine.view(view, f"SELECT * FROM {parquet(ctx.out.path(f'{ctx.cache}/{file}'))}")
-        return cls(ctx.engine, sets)
+        return cls(ctx.engine, sets, record["source"])
 
     def close(self) -> None:
         """Drop the views."""

@@ -34,11 +34,12 @@ class RoiSet:
     """One roi-set as the settings define it.
 
     At most one of `ids` (name to label), `template` (a name template over the label) and `unions` (union name to
-    names of the source set) is given; none means that the point table's own names are used.
+    names of the source set) is given; none means that the point table's own names are used.  The labels of the
+    source "volume" are those of `volumes/<name>-vol.npy`, and its `ids` are always given.
     """
 
     name: str
-    source: Literal["point-table", "unions-of-subrois"]
+    source: Literal["point-table", "unions-of-subrois", "volume"]
     ids: Mapping[str, int] | None = None
     template: str | None = None
     unions: Mapping[str, tuple[str, ...]] | None = None
@@ -55,9 +56,13 @@ class RoiSet:
 
 @dataclass(frozen=True)
 class RoiSets:
-    """All roi-sets of a run, in the order of the config file."""
+    """All roi-sets of a run, in the order of the config file.
+
+    `source` is the state of the server from which some of them were read, see `Stage.source`.
+    """
 
     sets: tuple[RoiSet, ...] = ()
+    source: Mapping[str, Any] | None = None
 
     def named(self, names: tuple[str, ...] | None) -> tuple[RoiSet, ...]:
         """The sets with these names, in that order; None means all."""
@@ -68,12 +73,12 @@ class RoiSets:
 
     def record(self) -> dict[str, Any]:
         """What the cache must remember."""
-        return {"sets": [asdict(roi_set) for roi_set in self.sets]}
+        return {"sets": [asdict(roi_set) for roi_set in self.sets], "source": self.source}
 
     @classmethod
     def reopen(cls, ctx: Context, record: dict[str, Any]) -> RoiSets:  # noqa: ARG003  every table is reopened so
         """The definitions as they were recorded."""
-        return cls(tuple(_roi_set(entry) for entry in record["sets"]))
+        return cls(tuple(_roi_set(entry) for entry in record["sets"]), record["source"])
 
 
 def _roi_set(entry: dict[str, Any]) -> RoiSet:

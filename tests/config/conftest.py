@@ -9,6 +9,7 @@ from flyem_snapshot.config.root import config_model
 from flyem_snapshot.errors import ConfigError
 from flyem_snapshot.inputs.annotations_settings import AnnotationsSettings
 from flyem_snapshot.inputs.body_sizes_settings import BodySizesSettings
+from flyem_snapshot.inputs.dvid_seg_settings import DvidSegSettings
 from flyem_snapshot.inputs.elements_settings import ElementsSettings
 from flyem_snapshot.inputs.rois_settings import RoisSettings
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
@@ -21,6 +22,7 @@ def model():
     """The whole configuration, as the program composes it."""
     return config_model(
         [
+            ("inputs", "dvid-seg", DvidSegSettings),
             ("inputs", "annotations", AnnotationsSettings),
             ("inputs", "rois", RoisSettings),
             ("inputs", "synapses", SynapsesSettings),

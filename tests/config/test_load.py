@@ -294,12 +294,6 @@ config.yaml:7:39: inputs.annotations.replace-values.2.source-column: is required
   hint: Column whose values are read
 config.yaml:7:73: inputs.annotations.replace-values.2.replacements.a: must be a single value, not a list""",
     ),
-    "sizes without a table": (
-        FILES + "  body-sizes: {load-sizes: true}\n" + JOB,
-        """\
-config.yaml:6:16: inputs.body-sizes.load-sizes: body sizes are wanted, but no cache-file names a table of them
-  hint: add 'cache-file: FILE' (columns body and size), or write 'load-sizes: false'""",
-    ),
     "ROIs in forms that mean nothing": (
         FILES
         + """\

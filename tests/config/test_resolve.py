@@ -168,9 +168,11 @@ def test_the_settings_that_affect_a_result_leave_out_files_and_the_machine(resol
         "roi-set-names": ["primary", "layer"],
         "compartment-column": "compartment",
     }
+    no_points = {"instance": None, "column-name": None, "extract-properties": {}}
+    common = {"dvid-point-annotations": no_points, "permit-body-0": False, "type": None}
     assert result_settings(resolved.inputs.elements) == {
-        "mito": {"permit-body-0": False, "type": None, "roi-set-names": ["primary", "layer"]},
-        "soma": {"permit-body-0": False, "type": None, "roi-set-names": ["primary"]},
+        "mito": {**common, "roi-set-names": ["primary", "layer"]},
+        "soma": {**common, "roi-set-names": ["primary"]},
     }
     assert result_settings(resolved.inputs.rois)["roi-sets"]["primary"]["rois"] == {"A": 1}
     assert "rois" not in result_settings(resolved.inputs.rois)["roi-sets"]["layer"]

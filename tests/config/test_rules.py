@@ -20,14 +20,16 @@ NO_PRIMARY = "outputs: {flat-connectome: {roi-set: ''}}\n" + JOB
         (
             "{}",
             """\
-config.yaml:8:7: inputs.rois.roi-sets.s.source: this version of flyem-snapshot does not read ROIs from DVID ('dvid-rois')
-  hint: write source: point-table""",
+config.yaml:8:7: inputs.rois.roi-sets.s.rois: must list the ROIs for source: dvid-rois
+  hint: write a list of names""",
         ),
         (
             "{source: dvid-labelmap}",
             """\
-config.yaml:8:11: inputs.rois.roi-sets.s.source: this version of flyem-snapshot does not read ROIs from DVID ('dvid-labelmap')
-  hint: write source: point-table""",
+config.yaml:8:7: inputs.rois.roi-sets.s.labelmap: is required for source: dvid-labelmap
+  hint: name a labelmap
+config.yaml:8:7: inputs.rois.roi-sets.s.rois: must list the ROIs for source: dvid-labelmap
+  hint: write a list of names""",
         ),
         (
             "{source: point-table, rois: {A: 0, B: 2, C: 2, D: -1, <unspecified>: 0}}",

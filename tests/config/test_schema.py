@@ -42,7 +42,7 @@ def test_every_setting_and_section_is_described(schema):
 
 def test_sections_allow_no_unknown_keys_and_have_no_generated_titles(schema):
     sections = [node for node in nodes(schema) if "properties" in node and node.get("type") != "string"]
-    assert len(sections) == 14
+    assert len(sections) == 17
     assert all(
         isinstance(node["additionalProperties"], dict) or node["additionalProperties"] is False for node in sections
     )

@@ -60,8 +60,9 @@ def test_both_templates_show_the_same_settings(model):
     # In the verbose template a commented example stands in place of an empty list or mapping.
     assert plain["inputs"]["rois"].pop("roi-sets") == {}
     assert verbose["inputs"]["rois"].pop("roi-sets") is None
-    assert plain["inputs"]["annotations"].pop("replace-values") == []
-    assert verbose["inputs"]["annotations"].pop("replace-values") is None
+    for setting in ("replace-values", "point-annotations"):
+        assert plain["inputs"]["annotations"].pop(setting) == []
+        assert verbose["inputs"]["annotations"].pop(setting) is None
     assert plain == verbose
 
 

@@ -40,7 +40,7 @@ def load(tmp_path):
         else:
             feather.write_feather(table, str(path))
         config = AnnotationsSettings.model_validate({"body-annotations-table": str(path), **settings})
-        return load_annotations(config, make_context(tmp_path, "annotations"))
+        return load_annotations(config, make_context(tmp_path, "annotations"), dvid_seg=None)
 
     return _load
 
@@ -70,7 +70,7 @@ def test_the_table_is_indexed_by_body_in_the_order_of_the_file(load):
 
 def test_without_a_table_there_are_no_annotations(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
-        assert load_annotations(AnnotationsSettings(), make_context(tmp_path)) is None
+        assert load_annotations(AnnotationsSettings(), make_context(tmp_path), dvid_seg=None) is None
 
     assert "no body is annotated" in caplog.text
 
@@ -83,7 +83,7 @@ def test_the_stage_can_be_reopened(load, tmp_path):
 
     pd.testing.assert_frame_equal(again.frame, annotations.frame)
     assert STAGE.field == "annotations"
-    assert STAGE.needs == ()
+    assert STAGE.needs == ("dvid_seg",)
 
 
 def test_feather_parquet_and_csv_give_the_same_annotations(load):
@@ -405,7 +405,9 @@ def test_real_hemibrain_annotations_are_as_pandas_reads_them(tmp_path, shared):
     path = shared / "data" / "hemibrain_mb" / "annotations.feather"
     expected = pd.read_feather(path)
 
-    loaded = load_annotations(AnnotationsSettings(body_annotations_table=path), make_context(tmp_path)).frame
+    loaded = load_annotations(
+        AnnotationsSettings(body_annotations_table=path), make_context(tmp_path), dvid_seg=None
+    ).frame
 
     assert loaded.index.tolist() == expected["body"].tolist()
     assert list(loaded) == list(expected.drop(columns="body"))
@@ -419,12 +421,12 @@ def test_real_hemibrain_annotations_are_as_pandas_reads_them(tmp_path, shared):
 def test_real_flywire_annotations_need_their_status_mapped_and_keep_their_ids(tmp_path, shared):
     path = shared / "data" / "flywire783" / "annotations.feather"
     with pytest.raises(DataError, match=r"unknown status: 'Completed' \(138,639 rows\)"):
-        load_annotations(AnnotationsSettings(body_annotations_table=path), make_context(tmp_path))
+        load_annotations(AnnotationsSettings(body_annotations_table=path), make_context(tmp_path), dvid_seg=None)
 
     config = AnnotationsSettings.model_validate(
         {"body-annotations-table": path, "replace-values": replace("status", {"Completed": "Traced"})}
     )
-    loaded = load_annotations(config, make_context(tmp_path))
+    loaded = load_annotations(config, make_context(tmp_path), dvid_seg=None)
 
     assert (loaded.status == "Traced").sum() == 138639
     assert loaded.status.isna().sum() == 616

@@ -45,8 +45,8 @@ def load(engine, tmp_path_factory):
             for key in ("point_table", "distance_table"):
                 if key in entry:
                     tables[name][key] = write_table(entry[key], root / f"{name.replace('/', '_')}-{key}.{suffix}", rows)
-        ctx = Context("v1", engine, OutputDir(root), Exclusions(), root, "cache/inputs-elements")
-        return ctx, load_elements(ElementsSettings(**tables), ctx, rois=rois, synapses=None)
+        ctx = Context("v1", engine, OutputDir(root), Exclusions(), root, "cache/inputs-elements", root)
+        return ctx, load_elements(ElementsSettings(**tables), ctx, rois=rois, synapses=None, dvid_seg=None)
 
     return _load
 
@@ -307,7 +307,7 @@ def test_elements_come_back_from_the_cache(load, tmp_path):
     before = [rows(ctx.engine, view.replace('"', '""')) for s in elements.sets.values() for view in views(s)]
 
     with Engine(Limits(1 << 28, 1, tmp_path / "spill")) as engine:
-        again = Elements.reopen(Context("v1", engine, ctx.out, Exclusions(), tmp_path, ctx.cache), record)
+        again = Elements.reopen(Context("v1", engine, ctx.out, Exclusions(), tmp_path, ctx.cache, tmp_path), record)
 
         assert [rows(engine, view.replace('"', '""')) for s in again.sets.values() for view in views(s)] == before
         assert again.record() == record
@@ -344,5 +344,5 @@ def test_elements_are_kept_in_order_whatever_the_format_and_batches(load, engine
 
 
 def test_the_stage_reads_synapses_and_roi_sets():
-    assert STAGE.needs == ("rois", "synapses")
+    assert STAGE.needs == ("rois", "synapses", "dvid_seg")
     assert STAGE.produces is Elements

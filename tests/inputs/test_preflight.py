@@ -211,7 +211,7 @@ def test_faulty_elements_are_refused_when_they_are_read(table, says, tmp_path):
     context = make_context(tmp_path, "elements")
 
     with pytest.raises(DataError) as caught, context.engine:
-        load_elements(config, context, rois=None, synapses=None)
+        load_elements(config, context, rois=None, synapses=None, dvid_seg=None)
 
     assert str(caught.value).startswith(f"{tmp_path}/mito.feather: {says}")
     assert caught.value.hint
@@ -226,7 +226,7 @@ def test_elements_on_body_0_are_counted_in_a_csv_too(tmp_path):
 
     with context.engine as engine:
         engine.execute("CREATE VIEW synapse_points AS SELECT 0::UBIGINT AS point_id")
-        elements = load_elements(config, context, rois=None, synapses=None)
+        elements = load_elements(config, context, rois=None, synapses=None, dvid_seg=None)
 
     assert elements.sets["mito"].num_points == 1
     assert [(e.table, e.reason, e.rows) for e in context.exclusions.entries] == [("elements 'mito'", "on body 0", 2)]

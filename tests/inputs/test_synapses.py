@@ -95,7 +95,7 @@ def load(engine, folders):
 def context(engine, root):
     scratch = root / "scratch"
     scratch.mkdir()
-    return Context("v1", engine, OutputDir(root), Exclusions(), scratch, "cache/inputs-synapses")
+    return Context("v1", engine, OutputDir(root), Exclusions(), scratch, "cache/inputs-synapses", root)
 
 
 def run(engine, root, points, partners, rois=ROIS, suffix="feather", rows=1 << 16, **config):
@@ -106,7 +106,7 @@ def run(engine, root, points, partners, rois=ROIS, suffix="feather", rows=1 << 1
         **config,
     )
     ctx = context(engine, root)
-    return ctx, load_synapses(chosen, ctx, rois=rois)
+    return ctx, load_synapses(chosen, ctx, rois=rois, dvid_seg=None)
 
 
 def plain(value):
@@ -272,7 +272,7 @@ def test_a_table_reopened_from_the_cache_is_the_same(load, other_engine, connect
     ctx, synapses = load(points, partners, **config)
     record = json.loads(json.dumps(synapses.record()))
 
-    elsewhere = Context("v1", other_engine, ctx.out, Exclusions(), ctx.scratch, ctx.cache)
+    elsewhere = Context("v1", other_engine, ctx.out, Exclusions(), ctx.scratch, ctx.cache, ctx.resume)
     again = Synapses.reopen(elsewhere, record)
 
     assert read(other_engine, again) == read(ctx.engine, synapses)
@@ -602,6 +602,6 @@ def test_large_tables_cross_all_batch_borders(engine, folders):
 
 def test_the_stage_is_known_by_its_table():
     assert STAGE.produces is Synapses
-    assert STAGE.needs == ("rois",)
+    assert STAGE.needs == ("rois", "dvid_seg")
     assert STAGE.field == "synapses"
     assert isinstance(Path(SynapsesSettings(synapse_points="a", synapse_partners="b").synapse_points), Path)

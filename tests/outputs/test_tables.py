@@ -27,7 +27,7 @@ def annotations(status, **columns):
 
 def export(root, table):
     ctx = make_context(root)
-    export_tables(TablesSettings(), ctx, annotations=table)
+    export_tables(TablesSettings(), ctx, annotations=table, body_sizes=None, dvid_seg=None)
     return ctx.out.written
 
 
@@ -97,11 +97,13 @@ def test_nothing_is_written_without_annotations(tmp_path):
 def test_nothing_is_written_if_not_wanted(tmp_path):
     ctx = make_context(tmp_path)
 
-    export_tables(TablesSettings(export_tables=False), ctx, annotations=annotations(["Leaves"]))
+    export_tables(
+        TablesSettings(export_tables=False), ctx, annotations=annotations(["Leaves"]), body_sizes=None, dvid_seg=None
+    )
 
     assert ctx.out.written == {}
     assert not STAGE.enabled(TablesSettings(export_tables=False))
 
 
 def test_the_stage_reads_the_annotations():
-    assert STAGE.needs == ("annotations",)
+    assert STAGE.needs == ("annotations", "body_sizes", "dvid_seg")

@@ -142,9 +142,10 @@ SETTINGS = [
         **{SYNAPSES + "min-confidence": 2},
     ),
     setting(
-        "a section of a later version",
-        "17:3: outputs.meshes: this version of flyem-snapshot has no mesh export; remove the section",
-        **{"outputs.meshes.processes": 2},
+        "meshes without a server",
+        "18:5: outputs.meshes.main.dvid.server: is not set, and there is no segmentation in inputs.dvid-seg\n"
+        "  hint: set it here, or name the segmentation's server in inputs.dvid-seg",
+        **{"outputs.meshes.main": {"export-meshes": True}},
     ),
     setting(
         "ROIs from DVID",

@@ -23,17 +23,25 @@ from flyem_snapshot.inputs.synapses.points import (
 )
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
 from flyem_snapshot.sources.checks import faults_of
+from flyem_snapshot.sources.pointlabels import label_points
 from flyem_snapshot.sources.pointtables import PointTable, known_sets
+from flyem_snapshot.sources.segmentation import reconnected
+from flyem_snapshot.sources.volumes import load_volumes
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.exclusions import Exclusions
 from flyem_snapshot.tables.rois import RoiAssignment, RoiSets
+from flyem_snapshot.tables.segmentation import Segmentation
 from flyem_snapshot.tables.synapses import PARTNER_COMPARTMENTS, PARTNERS_FILE, POINTS_FILE, Synapses
 
 logger = logging.getLogger(__name__)
 
 
-def load_synapses(config: SynapsesSettings, ctx: Context, *, rois: RoiSets | None) -> Synapses:
+def load_synapses(
+    config: SynapsesSettings, ctx: Context, *, rois: RoiSets | None, dvid_seg: Segmentation | None
+) -> Synapses:
     """The filtered synapses of the two tables, in input order.
+
+    With a segmentation, supervoxel and body of every point are looked up in it.
 
     The filters, in order: Fake points; zone; confidence (missing, then low); body 0; then partner rows whose two
     points both remain, and points that some remaining row needs.  Every loss is counted by reason.
@@ -41,9 +49,12 @@ def load_synapses(config: SynapsesSettings, ctx: Context, *, rois: RoiSets | Non
     Raises DataError for tables that break a rule, and if no synapse remains.
     """
     sets = (rois or RoiSets()).named(config.roi_set_names)
-    table = open_points(config, sets)
+    table = open_points(config, sets, labelled=dvid_seg is not None, volumes=load_volumes(sets, ctx.out.root))
     partners = PartnerTable.open(config.synapse_partners, sets)
 
+    if dvid_seg is not None:
+        frozen = reconnected(dvid_seg, ctx.out.root)
+        table.labels = label_points(table, frozen, ctx.engine, ctx.scratch / "labels", ctx.resume)
     judged = judge_points(table, config, ctx.scratch)
     refuse_duplicates(ctx.engine, judged.ids, table.path)
     staged = stage_partners(partners, ctx.scratch)
@@ -76,7 +87,7 @@ def check_synapses(config: SynapsesSettings, whole: Any) -> list[SnapshotError]:
     """What the headers of the two tables lack."""
     sets = known_sets(whole.inputs.rois, config.roi_set_names)
     return faults_of(
-        lambda: open_points(config, sets),
+        lambda: open_points(config, sets, labelled=bool(whole.inputs.dvid_seg.server)),
         lambda: PartnerTable.open(config.synapse_partners, sets),
     )
 

@@ -7,7 +7,7 @@ input's order is kept without a sort and no column is ever joined back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -22,7 +22,7 @@ from flyem_snapshot.engine.streams import FirstSeen, Vocabulary, tracked, write_
 from flyem_snapshot.errors import DataError, SettingError
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
 from flyem_snapshot.sources.checks import Kind, Mask, Rules, float32
-from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable
+from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable, Volume
 from flyem_snapshot.tables import points as point_ids
 from flyem_snapshot.tables.rois import COMBO, RoiSet
 
@@ -65,8 +65,16 @@ class Judged:
     compartments: Vocabulary = field(default_factory=Vocabulary)
 
 
-def open_points(config: SynapsesSettings, sets: Sequence[RoiSet]) -> PointTable:
+def open_points(
+    config: SynapsesSettings,
+    sets: Sequence[RoiSet],
+    *,
+    labelled: bool = False,
+    volumes: Mapping[str, Volume] | None = None,
+) -> PointTable:
     """The point table, its header checked: DataError for all that is wrong with it.
+
+    `labelled` says that bodies come from a server, `volumes` are those of roi-sets.
 
     Raises SettingError if the compartment column is one that has another meaning.
     """
@@ -86,7 +94,7 @@ def open_points(config: SynapsesSettings, sets: Sequence[RoiSet]) -> PointTable:
     if config.compartment_column:
         needed[config.compartment_column] = "inputs.synapses.compartment-column"
         kinds[config.compartment_column] = Kind.TEXT
-    return PointTable(config.synapse_points, sets, needed, kinds)
+    return PointTable(config.synapse_points, sets, needed, kinds, labelled=labelled, volumes=volumes)
 
 
 def judge_points(table: PointTable, config: SynapsesSettings, scratch: Path) -> Judged:
@@ -108,11 +116,7 @@ def _judged_batches(
     kinds = Vocabulary(KINDS)
     columns = ["kind", "conf", "body", *([config.compartment_column] if config.compartment_column else [])]
     # Other integer types cannot hold what does not fit.
-    wide = [
-        name
-        for name in ("sv",)
-        if name in table.file.schema.names and table.file.schema.field(name).type == pa.uint64()
-    ]
+    wide = [name for name in ("sv",) if name in table.schema.names and table.schema.field(name).type == pa.uint64()]
     for batch in table.batches([*columns, *wide], rules):
         kind = kinds.encode(batch.raw["kind"])
         is_other = (kind == 0) | (kind > len(KINDS))
@@ -238,7 +242,7 @@ class _Columns:
 
     def __init__(self, table: PointTable, config: SynapsesSettings) -> None:
         roi_columns = {name for s in table.sets for name in (s.name, s.label_column)}
-        schema = table.file.schema
+        schema = table.schema
         given = [name for name in schema.names if name not in roi_columns and name not in DROPPED_COLUMNS]
         self.names = [*given, *(name for name in ("point_id", *AXES) if name not in given), COMBO]
         self.read = [name for name in given if name not in AXES]

@@ -20,7 +20,8 @@ class SynapsesSettings(Section):
     synapse_points: Path = setting(
         input_file=True,
         doc="""Table (Feather, Parquet or CSV) with one row for each T-bar (kind PreSyn) and each PSD (kind PostSyn).
-        Columns: kind, conf, body, and either point_id or x, y, z; optionally sv, ROI columns, and any others.""",
+        Columns: kind, conf, body (which is looked up if the segmentation is read from DVID), and either point_id or
+        x, y, z; optionally sv, ROI columns, and any others.""",
     )
     synapse_partners: Path = setting(
         input_file=True,

@@ -26,6 +26,7 @@ from flyem_snapshot.outputs.neuprint.neuroglancer import write_neuroglancer_stat
 from flyem_snapshot.outputs.neuprint.neurotransmitters import body_predictions, synapse_types
 from flyem_snapshot.outputs.neuprint.point_files import write_points
 from flyem_snapshot.outputs.neuprint.points import synapse_nodes, write_synapse_connections
+from flyem_snapshot.outputs.neuprint.provenance import with_provenance
 from flyem_snapshot.outputs.neuprint.scope import FOLDER, Scope, connected_inside, touching, whole_scope
 from flyem_snapshot.outputs.neuprint.segment_files import (
     Segments,
@@ -41,6 +42,7 @@ from flyem_snapshot.tables.bodies import BodyAnnotations, BodySizes
 from flyem_snapshot.tables.elements import Elements
 from flyem_snapshot.tables.neurotransmitters import Neurotransmitters
 from flyem_snapshot.tables.rois import COMBO, UNSPECIFIED
+from flyem_snapshot.tables.segmentation import Segmentation
 from flyem_snapshot.tables.synapses import Synapses
 
 
@@ -53,8 +55,10 @@ def export_neuprint(
     elements: Elements | None,
     body_sizes: BodySizes | None,
     neurotransmitters: Neurotransmitters | None,
+    dvid_seg: Segmentation | None,
 ) -> None:
     """Write every file of `neuprint/`."""
+    config = with_provenance(config, dvid_seg, annotations)
     whole = whole_scope(config, ctx, synapses, elements)
     regions = regions_of_scope(whole)
     scope, bodies = touching(whole)

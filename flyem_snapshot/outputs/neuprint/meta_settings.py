@@ -86,13 +86,20 @@ class MetaSettings(MetaSection):
         0.0, ge=0, le=1, doc="Confidence from which a T-bar is certain. It is stored for users, but counts nothing."
     )
     uuid: str | None = setting(
-        None, doc="Version of the segmentation in DVID from which the dataset was made. If not set: unknown."
+        None,
+        doc="""Version of the segmentation in DVID from which the dataset was made. If not set: that of
+        inputs.dvid-seg, or unknown.""",
     )
     latest_mutation_id: int = setting(
-        0, ge=0, doc="Number of the last change to the segmentation that the dataset contains."
+        0,
+        ge=0,
+        doc="""Number of the last change to the segmentation that the dataset contains. If it is 0: that which DVID
+        tells.""",
     )
     last_database_edit: str | None = setting(
-        None, doc="Time of that change, as text in quotes: '2024-01-31 12:00:00'. If not set: unknown."
+        None,
+        doc="""Time of that change, as text in quotes: '2024-01-31 12:00:00'. If not set: what DVID tells of it and of
+        the last annotation, or unknown.""",
     )
     neuron_columns_ordered: tuple[NeuronColumn, ...] = setting(
         (

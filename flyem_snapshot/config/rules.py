@@ -98,7 +98,8 @@ def paths_can_be_expanded(config: Section) -> Iterator[Problem]:
 
 def tag_can_be_known(config: Section) -> Iterator[Problem]:
     """A snapshot has a tag: given, or made from the version of a live segmentation."""
-    if value_at(config, "job-settings.snapshot-tag") is None and not value_at(config, "inputs.dvid-seg.server"):
+    job = value_at(config, "job-settings")  # a section alone has none
+    if job is not None and job.snapshot_tag is None and not value_at(config, "inputs.dvid-seg.server"):
         hint = "name this snapshot, for example 'snapshot-tag: v1.0'"
         yield Problem(("job-settings", "snapshot-tag"), "is required, but not set", hint)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flyem_snapshot.config.model import Section, setting
+from flyem_snapshot.errors import Problem
 
 
 class DvidVersion(Section):
@@ -38,3 +41,13 @@ class DvidPoints(Section):
         do not matter unless there are two that differ only in that.""",
         examples=({"confidence": "soma_confidence"},),
     )
+
+    def problems(self) -> Iterator[Problem]:
+        """Every column has a name of its own, and none that the points have anyway."""
+        seen = {"body", "kind", "tags", "x", "y", "z"}
+        columns: dict[tuple[str, ...], str | None] = {("column-name",): self.column_name}
+        columns |= {("extract-properties", name): column for name, column in self.extract_properties.items()}
+        for path, column in columns.items():
+            if column in seen:
+                yield Problem(path, f"there is another column '{column}'", "choose another name")
+            seen.add(column or "")

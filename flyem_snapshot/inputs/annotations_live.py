@@ -18,6 +18,7 @@ from flyem_snapshot.inputs.annotations_settings import AnnotationsSettings
 from flyem_snapshot.sources.dvid import connections
 from flyem_snapshot.sources.dvid.annotation import PointAnnotation, all_elements, annotation_columns
 from flyem_snapshot.sources.dvid.neuronjson import BodyRecords, body_annotations
+from flyem_snapshot.sources.pointlabels import signed
 from flyem_snapshot.sources.segmentation import reconnected
 from flyem_snapshot.sources.versions import annotations_instance, digest_of_points, require_instance
 from flyem_snapshot.stage import Context
@@ -150,7 +151,7 @@ def _points(
         [list(p) for p in zip(*(kept[axis].to_pylist() for axis in "xyz"), strict=True)], pa.list_(pa.int64())
     )
     properties = {name: kept[name] for name in kept.column_names if name not in ("z", "y", "x")}
-    return pa.table({"body": pa.array(bodies[rows].astype(np.int64)), position: xyz, **properties})
+    return pa.table({"body": pa.array(signed(bodies[rows], what, "body")), position: xyz, **properties})
 
 
 def with_points(table: pa.Table, points: Sequence[pa.Table]) -> pa.Table:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from flyem_snapshot.config.dvid import DvidVersion
 from flyem_snapshot.engine.session import Engine
 from flyem_snapshot.engine.sql import identifier
 from flyem_snapshot.errors import DataError, SettingError, SnapshotError
@@ -20,6 +21,7 @@ from flyem_snapshot.sources.checks import faults_of, header_faults, raise_all
 from flyem_snapshot.sources.dvid.sizes import updated_sizes
 from flyem_snapshot.sources.files import open_header, read_small_table
 from flyem_snapshot.sources.segmentation import reconnected
+from flyem_snapshot.sources.versions import pinned
 from flyem_snapshot.stage import Context, Stage
 from flyem_snapshot.tables.bodies import (
     BodyAnnotations,
@@ -95,10 +97,14 @@ def _asked(
         frozen.labelmap, known, config.cache_uuid, wanted.view(np.uint64), refresh=config.refresh
     )
     logger.info("%s", report)
-    # The cache is brought up to now; what was edited after the moment of the snapshot is taken back.
-    now = frozen.taken_back(updated, now)
-    there = now > 0
-    return updated[there].view(np.int64), now[there]
+    # The cache is brought up to now; what was edited after the moment of the snapshot is taken back, also for bodies
+    # that were there at the moment and are no more.
+    everything = np.union1d(np.union1d(updated, known[0]), wanted.view(np.uint64))
+    found = np.zeros(len(everything), np.int64)
+    found[np.searchsorted(everything, updated)] = now
+    found = frozen.taken_back(everything, found)
+    there = found > 0
+    return everything[there].view(np.int64), found[there]
 
 
 def _wanted(
@@ -130,6 +136,17 @@ def check_body_sizes(config: BodySizesSettings, whole: Any) -> list[SnapshotErro
         return [] if live else [_no_source()]
     found: list[SnapshotError] = [_no_version()] if live and config.cache_uuid is None else []
     return found + faults_of(lambda: raise_all(_header_faults(path, open_header(path)[0])))
+
+
+def pin_cache(config: BodySizesSettings, whole: Any) -> BodySizesSettings:
+    """The settings with the full uuid of the version that the sizes of the table are of."""
+    if config.cache_uuid is None or not whole.inputs.dvid_seg.server:
+        return config
+    try:
+        found = pinned(DvidVersion(server=whole.inputs.dvid_seg.server, uuid=config.cache_uuid), (), whole)
+    except SettingError as error:
+        raise SettingError("cache-uuid", error.problem, hint=error.hint) from error
+    return config.model_copy(update={"cache_uuid": found.uuid})
 
 
 def _no_source() -> SettingError:
@@ -168,4 +185,5 @@ STAGE = Stage(
     produces=BodySizes,
     enabled=lambda c: c.load_sizes,
     check=check_body_sizes,
+    pin=pin_cache,
 )

@@ -95,6 +95,7 @@ def load_segmentation(config: DvidSegSettings, ctx: Context) -> Segmentation:
     frozen = freeze(labelmap, ctx.scratch / MAPPING if whole else None)
     moment = frozen.moment
     logger.info("%s of %s at %s, %s", instance, node.client.server, node.uuid, _described(node, moment))
+    folder = _kept(ctx, frozen)
     return Segmentation(
         server=server,
         uuid=node.uuid,
@@ -106,7 +107,9 @@ def load_segmentation(config: DvidSegSettings, ctx: Context) -> Segmentation:
         mutid=moment.mutid,
         consistent=moment.consistent,
         last=_last(node, instance, moment),
-        map_folder=_kept(ctx, frozen),
+        map_folder=folder,
+        next_label=moment.next_label,
+        content="" if moment.consistent else _content(ctx),
     )
 
 
@@ -140,6 +143,11 @@ def _kept(ctx: Context, frozen: Frozen) -> str | None:
         with ctx.out.create(f"{folder}/{file.name}") as path:
             shutil.move(file, path)
     return folder
+
+
+def _content(ctx: Context) -> str:
+    """A digest of the files of the mapping."""
+    return " ".join(record.digest for name, record in sorted(ctx.out.written.items()) if name.endswith(".u64"))
 
 
 STAGE = Stage(

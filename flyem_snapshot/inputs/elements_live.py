@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 
-from flyem_snapshot.errors import DataError, SettingError
+from flyem_snapshot.errors import SettingError
 from flyem_snapshot.inputs.elements_settings import ElementsSettings, ElementTable
 from flyem_snapshot.sources.dvid import connections
 from flyem_snapshot.sources.dvid.annotation import all_elements, annotation_columns
@@ -56,12 +57,11 @@ def fetched(settings: ElementTable, segmentation: Segmentation | None, scratch: 
     (scratch / _CONTENTS.format(number)).write_text(digest_of_points(elements))
     table = annotation_columns(elements, settings.dvid_point_annotations.extract_properties)
     table = table.drop_columns(["kind", "tags"])
-    if taken := {"x", "y", "z", "body", "sv", "type", "point_id"} & set(table.column_names[3:]):
-        raise DataError(f"a property cannot become the column '{min(taken)}' of elements", hint="choose another name")
     if not table.num_rows:
         logger.warning("'%s' at %s holds no points", instance, node.client.server)
         return None
-    path = scratch / f"points-{number}.parquet"
+    # An error about these points names the file, so it is called after what it holds.
+    path = scratch / f"{quote(instance, safe='')} at {node.uuid} ({number}).parquet"
     pq.write_table(table, path)
     return path
 

@@ -47,6 +47,10 @@ class ElementTable(Section):
     def problems(self) -> Iterator[Problem]:
         """An entry must name a table."""
         live = self.dvid_point_annotations.instance is not None
+        for name, column in self.dvid_point_annotations.extract_properties.items():
+            if column in ("point_id", "sv", "type"):
+                place = ("dvid-point-annotations", "extract-properties", name)
+                yield Problem(place, f"there is another column '{column}'", "choose another name")
         if live and self.point_table is not None:
             yield Problem(("point-table",), "stands beside dvid-point-annotations", hint="remove one of the two")
         if live and self.type is None:

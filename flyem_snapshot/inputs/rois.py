@@ -135,9 +135,9 @@ def _require_instances(config: RoisSettings) -> None:
         if entry.labelmap is not None and entry.is_of_dvid:
             require_instance(_node(config), entry.labelmap, (*place, "labelmap"), "labelmap")
         elif entry.is_of_dvid:
-            for number, roi in enumerate(entry.names):
-                where = roi if isinstance(entry.rois, Mapping) else number
-                require_instance(_node(config), roi, (*place, "rois", where), "roi")
+            for number, roi in enumerate(entry.defined(name).ids or ()):
+                written = (roi if isinstance(entry.rois, Mapping) else number,) if entry.names else ()
+                require_instance(_node(config), roi, (*place, "rois", *written), "roi")
 
 
 def state(config: RoisSettings, whole: Any) -> Mapping[str, Any] | None:

@@ -21,6 +21,9 @@ from typing import Any, Final
 LONGEST: Final = 32 * 2**20
 """Bytes of a record; what goes on for longer is none."""
 
+LATEST: Final = 2**36
+"""No request was made later, in seconds since 1970: it is the year 4147, and a time in milliseconds is beyond it."""
+
 _EXAMPLES: Final = 3
 _BEGIN: Final = re.compile(rb'\{\s*"[a-z_]+"\s*:')
 _END: Final = re.compile(rb'(?<!\\)"\}\s*\Z')
@@ -118,10 +121,13 @@ def parsed(text: bytes) -> LogRecord | None:
     if match is None:
         return _from_json(line)
     numbers = [float(number or 0) for number in match.groups()[2:7]]
+    if not all(map(_is_number, numbers)):
+        return None
     status, bytes_in, bytes_out, duration, time = numbers
     texts = (match[name] or "" for name in ("user", "category", "dataset", "uri", "debug"))
     sizes = int(bytes_in), int(bytes_out)
-    return LogRecord(int(time), int(status), duration, *sizes, *(text.replace('\\"', '"') for text in texts))
+    record = LogRecord(int(time), int(status), duration, *sizes, *(text.replace('\\"', '"') for text in texts))
+    return record if 0 <= record.time <= LATEST else None
 
 
 def _from_json(line: str) -> LogRecord | None:
@@ -137,7 +143,8 @@ def _from_json(line: str) -> LogRecord | None:
         return None
     status, duration, bytes_in, bytes_out = numbers
     texts = (str(found.get(name) or "") for name in ("user", "category", "dataset", "uri", "debug"))
-    return LogRecord(int(found["time"]), int(status), float(duration), int(bytes_in), int(bytes_out), *texts)
+    record = LogRecord(int(found["time"]), int(status), float(duration), int(bytes_in), int(bytes_out), *texts)
+    return record if 0 <= record.time <= LATEST else None
 
 
 def _is_number(value: Any) -> bool:

@@ -56,11 +56,13 @@ def backport(store: NeurotransmitterStore, bodies: pd.DataFrame, dvid_seg: Segme
     node = connections.known(store.server, store.uuid or "")
     segmentation = dvid_seg.instance if dvid_seg else "segmentation"
     instance = store.neuronjson_instance or annotations_instance(segmentation)
-    old = frame_from_arrow(body_annotations(node, instance).table)
+    held = body_annotations(node, instance)
+    old = frame_from_arrow(held.table)
     changed = changed_rows(old, bodies)
     fields = [field for field in STORED_FIELDS if field in changed]
     rows = _records(changed[fields])
-    before = _records(old.loc[changed.index, [field for field in fields if field in old]])
+    # As the server has them: in the table an empty text is null, for example.
+    before = {body: {field: held.records[body].get(field) for field in fields} for body in rows}
     logger.info("%s of %s bodies differ in '%s' at %s", f"{len(rows):,}", f"{len(bodies):,}", instance, node.uuid)
     if rows:
         post_annotations(node, instance, rows, force=store.force, before=before)

@@ -186,7 +186,7 @@ def _execute(job: Job, plan: Plan) -> list[Report]:
             # What depends on the source has another key now; the stages done so far are found to be up to date.
             logger.info("%s changed while it was read: planning again", ".".join(step.unit.section))
             execution.close()
-            plan = make_plan(job, plan.keys.digests, plan.keys.states)
+            plan = _plan_with_sound_cache(job, plan.keys.digests, plan.keys.states)
 
 
 def _scratch_directory(job: Job) -> Path:

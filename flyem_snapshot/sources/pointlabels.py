@@ -61,13 +61,13 @@ def label_points(table: PointTable, frozen: Frozen, engine: Engine, scratch: Pat
     scratch.mkdir(parents=True)
     asked = _staged(table, frozen, scratch)
     _look_up(asked, frozen, engine, resume)
-    undo = frozen.undo()
+    undo = frozen.undo(asked.sv[part] for part in _parts(asked.rows))
     if undo:
         for part in _parts(asked.rows):
             asked.sv[part] = undo(asked.sv[part])
     body = _mapped(asked, frozen, engine, scratch, resume)
     _ask_again(table, asked, body, frozen)
-    return PointLabels(_signed(asked.sv, table.path, "sv"), _signed(body, table.path, "body"), asked.outside)
+    return PointLabels(signed(asked.sv, table.path, "sv"), signed(body, table.path, "body"), asked.outside)
 
 
 @dataclass
@@ -239,8 +239,8 @@ def _parts(rows: int) -> Iterable[slice]:
     return (slice(start, min(start + MAPPED_ROWS, rows)) for start in range(0, rows, MAPPED_ROWS))
 
 
-def _signed(labels: Labels, file: Path, column: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The same file, read as signed numbers: ours are, and an id of DVID that does not fit is an error."""
+def signed(labels: Labels, file: Path | str, column: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The same memory, read as signed numbers: ours are; DataError for an id of DVID that does not fit."""
     signed = labels.view(np.int64)
     for part in _parts(len(signed)):
         if (signed[part] < 0).any():

@@ -17,5 +17,7 @@ def reconnected(segmentation: Segmentation, root: Path) -> Frozen:
     labelmap = Labelmap.open(node, segmentation.instance)
     folder = segmentation.map_folder
     mapping = None if folder is None else SupervoxelMap.open(root / folder)
-    moment = Moment(segmentation.records, segmentation.mutid, segmentation.consistent)
+    moment = Moment(
+        segmentation.records, segmentation.mutid, segmentation.consistent, next_label=segmentation.next_label
+    )
     return Frozen(labelmap, moment, mapping)

@@ -21,7 +21,8 @@ def pinned(version: DvidVersion, path: tuple[str | int, ...], whole: Any) -> Dvi
     Raises SettingError if there is no such version, DvidError if the server cannot be asked.
     """
     assert version.server is not None, "the caller saw to that"
-    assert version.uuid is not None, "it is inherited from a setting that has a default"
+    if version.uuid is None:
+        raise SettingError((*path, "uuid"), "is required, but not set", hint="name a version, such as ':master~1'")
     try:
         node = connections.node(version.server, version.uuid, whole.job_settings)
     except UnknownReference as error:

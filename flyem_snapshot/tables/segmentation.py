@@ -22,7 +22,8 @@ class Segmentation:
     action, user, and its whole record if it is of this version.
 
     `map_folder` is the directory, relative to the output directory, of the whole mapping of supervoxels to bodies; None
-    if bodies are to be asked for, which only a locked version allows.
+    if bodies are to be asked for, which only a locked version allows.  Supervoxels from `next_label` on are newer than
+    the moment.  `content` is a digest of the mapping where no position of the log stands for it.
     """
 
     server: str
@@ -36,6 +37,8 @@ class Segmentation:
     consistent: bool
     last: Mapping[str, Any]
     map_folder: str | None = None
+    next_label: int | None = None
+    content: str = ""
 
     @property
     def source(self) -> dict[str, Any]:
@@ -48,6 +51,7 @@ class Segmentation:
             records=self.records,
             mutid=self.mutid,
             consistent=self.consistent,
+            content=self.content,
         )
 
     def record(self) -> dict[str, Any]:
@@ -61,11 +65,20 @@ class Segmentation:
 
 
 def identity(
-    *, repo: str, data_uuid: str, uuid: str, locked: bool, records: int, mutid: int, consistent: bool = True
+    *,
+    repo: str,
+    data_uuid: str,
+    uuid: str,
+    locked: bool,
+    records: int,
+    mutid: int,
+    consistent: bool = True,
+    content: str = "",
 ) -> dict[str, Any]:
     """The state of a labelmap as JSON values; equal states hold the same bodies.
 
-    One that is not consistent is equal to none that a server can be in, so that the next run tries again.
+    One that is not consistent is none that can be asked for beforehand, so that the next run reads it again; whether
+    it is the same then, its content tells.
     """
     return {
         "repo": repo,
@@ -75,4 +88,5 @@ def identity(
         "records": records,
         "mutid": mutid,
         "consistent": consistent,
+        **({"content": content} if content else {}),
     }

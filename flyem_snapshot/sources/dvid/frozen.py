@@ -4,11 +4,15 @@ Nothing in the server can be held still.  But its log says what happened, so the
 read whole and brought up to one position of the log; that position is the moment.  A supervoxel that is looked
 up later may be a part of one that was whole at that moment: the splits since then are undone.  A version that is locked
 cannot change, and needs none of this.
+
+An edit stands in the log only when it is complete: voxels and mapping change a little earlier.  So the log must have
+been quiet for a while when the moment is taken, and if a supervoxel is new and the log does not explain it, we wait.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +23,7 @@ import numpy as np
 
 from flyem_snapshot.sources.dvid.labelmap import Labelmap
 from flyem_snapshot.sources.dvid.mapping import Restart, SupervoxelMap
-from flyem_snapshot.sources.dvid.mutations import Mutation, mutations
+from flyem_snapshot.sources.dvid.mutations import Mutation, SupervoxelSplit, mutations
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +31,25 @@ Labels = np.ndarray[Any, np.dtype[np.uint64]]
 ROUNDS: Final = 3
 """How often to begin again when edits come in between, before the state is called inconsistent."""
 
+QUIET: Final = 0.3
+"""Seconds for which the log must tell of nothing new; an edit is usually logged within this time."""
+
+WAITS: Final = 20
+"""How many such times to wait at most for a log that is busy or late."""
+
 
 @dataclass(frozen=True)
 class Moment:
-    """A position in the log of a version: `records` entries; the last is `last`, the mutation `mutid` (0: none)."""
+    """A position in the log of a version: `records` entries; the last is `last`, the mutation `mutid` (0: none).
+
+    `next_label` is the first label that the server gave to anything later than that; None if it does not tell.
+    """
 
     records: int = 0
     mutid: int = 0
     consistent: bool = True
     last: Mutation | None = None
+    next_label: int | None = None
 
 
 class Frozen:
@@ -68,11 +82,46 @@ class Frozen:
         The id of a body need not be that of a supervoxel.
         """
         there: np.ndarray[Any, np.dtype[np.bool_]] = self.labelmap.bodies(ids, verified=True) != 0
-        return there | np.isin(ids, self.undo().retired)
+        return there | np.isin(ids, self._undo().retired)
 
-    def undo(self) -> Undo:
-        """What takes supervoxels that were looked up until now back to the moment."""
-        return Undo(self._since())
+    def undo(self, looked_up: Iterable[Labels]) -> Undo:
+        """What takes supervoxels that were looked up since back to the moment.
+
+        Those that the server has made since must be explained by the log, which may come a little later: DvidError if
+        it does not, because nobody can say then on which body they were.
+        """
+        new = self._made_since(looked_up)
+        for _ in range(WAITS):
+            undo = self._undo()
+            unexplained = new[~(undo.knows(new) | self._has_entry(new))]
+            if not len(unexplained):
+                return undo
+            time.sleep(QUIET)
+        node = self.labelmap.node
+        some = f"{len(unexplained):,} supervoxels are new, such as {unexplained[0]}"
+        problem = f"{some}, but no split in the log made them"
+        hint = "were voxels written past the log of edits meanwhile? run again, or take a version that is locked"
+        raise node.client.error(node.path(self.labelmap.name, "mutations"), problem, hint=hint)
+
+    def _made_since(self, looked_up: Iterable[Labels]) -> Labels:
+        """Which of the supervoxels have labels that were given after the moment; none if that cannot be told."""
+        first = self.moment.next_label
+        last = None if self.labelmap.node.locked or first is None else self.labelmap.next_label()
+        if first is None or last is None or last <= first:
+            return np.zeros(0, np.uint64)
+        found = [np.unique(part[(part >= np.uint64(first)) & (part < np.uint64(last))]) for part in looked_up]
+        return np.unique(np.concatenate([*found, np.zeros(0, np.uint64)]))
+
+    def _has_entry(self, ids: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return np.zeros(len(ids), bool) if self.mapping is None else self.mapping.has_entry(ids)
+
+    def _undo(self) -> Undo:
+        """The splits since the moment, without those that the mapping knows already: they were not yet in the log."""
+        splits = [split for mutation in self._since() for split in mutation.splits]
+        if self.mapping is not None and splits:
+            gone = self.mapping.bodies(np.array([split.old for split in splits], np.uint64)) == 0
+            splits = [split for split, known in zip(splits, gone, strict=True) if not known]
+        return Undo(splits)
 
     def labels(self, zyx: np.ndarray[Any, Any]) -> tuple[Labels, Labels]:
         """Supervoxel and body of each point (rows of z, y, x in voxels); for some thousands of points."""
@@ -81,7 +130,7 @@ class Frozen:
 
     def undo_all(self, supervoxels: Labels) -> Labels:
         """Supervoxels that were just looked up, as they were at the moment."""
-        return self.undo()(supervoxels)
+        return self.undo([supervoxels])(supervoxels)
 
     def sizes(self, bodies: Labels) -> np.ndarray[Any, np.dtype[np.int64]]:
         """The number of voxels of each body at the moment; 0 for bodies that did not exist."""
@@ -91,8 +140,11 @@ class Frozen:
         self, bodies: Labels, sizes: np.ndarray[Any, np.dtype[np.int64]]
     ) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Sizes that were just asked for, as they were at the moment: those of edited bodies are summed up anew."""
+        if self.labelmap.node.locked:
+            return sizes
         sizes = sizes.copy()
         for _ in range(ROUNDS):
+            time.sleep(QUIET)  # what was under way while the sizes were read should stand in the log now
             since = self._since()
             touched = np.flatnonzero(np.isin(bodies, np.fromiter(_bodies_of(since), np.uint64)))
             if not len(touched):
@@ -113,7 +165,7 @@ class Frozen:
         """Sizes from those of the supervoxels that the bodies had, or of the parts into which these were split."""
         assert self.mapping is not None, "a version that can change is mapped whole"
         supervoxels, owners = self.mapping.supervoxels_of(bodies)
-        parts, places = Undo(since).parts(supervoxels)
+        parts, places = Undo(split for mutation in since for split in mutation.splits).parts(supervoxels)
         sizes = self.labelmap.sizes(parts, supervoxels=True)
         order = np.argsort(bodies)
         place = order[np.searchsorted(bodies, owners[places], sorter=order)]
@@ -123,16 +175,15 @@ class Frozen:
 
 
 class Undo:
-    """Supervoxels before and after some mutations: each split made two of one."""
+    """Supervoxels before and after some splits, in the order of the log: each made two of one."""
 
-    def __init__(self, records: Iterable[Mutation]) -> None:
+    def __init__(self, splits: Iterable[SupervoxelSplit]) -> None:
         self._whole: dict[int, int] = {}
         self._parts: dict[int, tuple[int, ...]] = {}
-        for mutation in records:
-            for split in mutation.splits:
-                self._parts[split.old] = (split.remain, split.split)
-                for part in (split.remain, split.split):
-                    self._whole[part] = self._whole.get(split.old, split.old)
+        for split in splits:
+            self._parts[split.old] = (split.remain, split.split)
+            for part in (split.remain, split.split):
+                self._whole[part] = self._whole.get(split.old, split.old)
 
     def __bool__(self) -> bool:
         return bool(self._whole)
@@ -141,6 +192,10 @@ class Undo:
     def retired(self) -> Labels:
         """The supervoxels that were there before."""
         return np.fromiter(self._parts, np.uint64)
+
+    def knows(self, supervoxels: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of the supervoxels the splits have made."""
+        return np.isin(supervoxels, np.fromiter(self._whole, np.uint64))
 
     def __call__(self, supervoxels: Labels) -> Labels:
         """Each supervoxel, or the one that it was a part of before."""
@@ -179,16 +234,33 @@ def freeze(labelmap: Labelmap, folder: Path | None) -> Frozen:
     if labelmap.node.locked:
         return Frozen(labelmap, _moment(log), SupervoxelMap.fetch(labelmap, folder))
     for attempt in range(1, ROUNDS + 1):
+        next_label = labelmap.next_label()
         mapping = SupervoxelMap.fetch(labelmap, folder)
-        before, log = log, _log(labelmap)
-        if before is None or log is None:
+        if log is None:
             logger.warning("the server keeps no log: nobody can tell whether the mapping is of one moment")
             return Frozen(labelmap, Moment(consistent=False), mapping)
-        if _caught_up(mapping, labelmap, log[len(before) :]):
-            return Frozen(labelmap, _moment(log), mapping)
+        log, consistent = _settled(mapping, labelmap, log)
+        if consistent:
+            return Frozen(labelmap, replace(_moment(log), next_label=next_label), mapping)
         logger.warning("others edited while the mapping was read (try %d of %d): reading it again", attempt, ROUNDS)
     logger.warning("others edit too fast: the mapping may be of no single moment")
     return Frozen(labelmap, replace(_moment(log), consistent=False), mapping)
+
+
+def _settled(mapping: SupervoxelMap, labelmap: Labelmap, log: list[Mutation]) -> tuple[list[Mutation], bool]:
+    """Make to the mapping what the log tells of, until it is quiet for a while or has been busy for long.
+
+    Returns the log as far as the mapping knows it, and whether the mapping is right.
+    """
+    for _ in range(WAITS):
+        time.sleep(QUIET)
+        newer = _log(labelmap) or log
+        if len(newer) == len(log):
+            return log, True
+        since, log = newer[len(log) :], newer
+        if not _caught_up(mapping, labelmap, since):
+            return log, False
+    return log, True
 
 
 def _caught_up(mapping: SupervoxelMap, labelmap: Labelmap, since: Sequence[Mutation]) -> bool:
@@ -204,6 +276,7 @@ def _caught_up(mapping: SupervoxelMap, labelmap: Labelmap, since: Sequence[Mutat
     touched = np.array(sorted({*_supervoxels_of(since), *_bodies_of(since)}), np.uint64)
     if (labelmap.bodies(touched, verified=False) == mapping.bodies(touched)).all():
         return True
+    time.sleep(QUIET)
     newer = _log(labelmap) or []
     # If yet more mutations came, the comparison says nothing, and the log is to be trusted.
     return bool(newer) and newer[-1].mutid != since[-1].mutid

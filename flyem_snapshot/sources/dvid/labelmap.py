@@ -172,6 +172,15 @@ class Labelmap:
                 return found if type(found) is int else None
         return None
 
+    def next_label(self) -> int | None:
+        """The label that the server will give to the next thing that needs one; None if it does not tell."""
+        described = self.node.client.json(self.node.path(self.name, "info"), check=require_object)
+        extended = described.get("Extended") or {}
+        counters = [extended.get(name) for name in ("NextLabel", "MaxRepoLabel")]
+        given, highest = (counter if type(counter) is int and counter > 0 else None for counter in counters)
+        # A counter that somebody set goes before the highest label.
+        return given if given is not None else None if highest is None else highest + 1
+
     def _ask(
         self, endpoint: str, batch: NDArray[Any], body: Callable[[NDArray[Any]], Any], params: Mapping[str, str]
     ) -> Labels:

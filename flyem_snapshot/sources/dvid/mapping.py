@@ -111,7 +111,7 @@ class SupervoxelMap:
         """
         wanted = np.unique(np.asarray(bodies, np.uint64))
         wanted = wanted[wanted != 0]
-        itself = wanted[~self._has_entry(wanted)]
+        itself = wanted[~self.has_entry(wanted)]
         found = [np.stack([itself, itself], axis=1)]
         found.extend(pairs[np.isin(pairs[:, 1], wanted)] for pairs in self._slices())
         pairs = np.concatenate(found)
@@ -127,7 +127,7 @@ class SupervoxelMap:
         """
         changes = changes_of(edits, ask)
         added = _array(changes.bodies)
-        added = added[~self._has_entry(added[:, 0])]  # supervoxels that were their own bodies so far
+        added = added[~self.has_entry(added[:, 0])]  # supervoxels that were their own bodies so far
         for supervoxel, body in added.tolist():
             changes.supervoxels.setdefault(supervoxel, body)
         touched = _array(changes.supervoxels)
@@ -165,7 +165,8 @@ class SupervoxelMap:
             for _ in range(0, len(self), SLICE):
                 yield np.stack([np.fromfile(file, "<u8", SLICE) for file in (keys, bodies)], axis=1)
 
-    def _has_entry(self, ids: Labels) -> NDArray[np.bool_]:
+    def has_entry(self, ids: Labels) -> NDArray[np.bool_]:
+        """Which ids the mapping names as supervoxels, be it with body 0."""
         if not len(self):
             return np.zeros(len(ids), np.bool_)
         at = np.minimum(np.searchsorted(self._keys, ids), len(self) - 1)

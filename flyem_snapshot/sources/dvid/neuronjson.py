@@ -5,6 +5,7 @@ The server keeps who set each field of a neuronjson record, and when, in the fie
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -43,12 +44,13 @@ class BodyRecords:
 
     `table`: `body` (int64, ascending, unique), then one column a field, by name.  `timestamp`: when the last of the
     fields was set (UTC), None if nobody knows.  `digest` depends on what the records say, not on their order, nor on
-    who said it when.
+    who said it when.  `records` are the fields of each body as the server has them.
     """
 
     table: pa.Table
     timestamp: datetime | None
     digest: str
+    records: Mapping[int, Mapping[str, Any]] = dataclasses.field(repr=False)
 
 
 def body_annotations(node: Node, instance: str) -> BodyRecords:
@@ -69,7 +71,7 @@ def body_annotations(node: Node, instance: str) -> BodyRecords:
         for field in notes & record.keys():
             del record[field]
     ordered = dict(sorted(records.items()))
-    return BodyRecords(_table(ordered, sorted(fields - notes), instance), timestamp, _digest(ordered))
+    return BodyRecords(_table(ordered, sorted(fields - notes), instance), timestamp, _digest(ordered), ordered)
 
 
 def _all_records(node: Node, instance: str) -> Records:

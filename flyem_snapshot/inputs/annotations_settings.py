@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flyem_snapshot.config.dvid import DvidPoints
 from flyem_snapshot.config.model import Section, setting
+from flyem_snapshot.errors import Problem
 
 # Predicted neurotransmitters are computed anew for each snapshot, so old predictions among the annotations are dropped.
 PREDICTION_COLUMNS = (
@@ -67,3 +68,14 @@ class AnnotationsSettings(Section):
         affects_result=False,
         doc="Number of CPUs to use for the annotations.",
     )
+
+    def problems(self) -> Iterator[Problem]:
+        """Two kinds of points cannot fill one column."""
+        seen: set[str] = set()
+        for number, points in enumerate(self.point_annotations):
+            named = points.column_name or points.instance
+            for column in filter(None, (named, *points.extract_properties.values())):
+                if column in seen:
+                    place = ("point-annotations", number)
+                    yield Problem(place, f"an earlier entry makes the column '{column}', too", "choose another name")
+                seen.add(column)

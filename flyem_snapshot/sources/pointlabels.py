@@ -8,8 +8,8 @@ point in the scratch directory, and 8 a point asked for in the resume directory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,8 @@ LOOKUP_ROWS: Final = 400_000
 
 MAPPED_ROWS: Final = 1 << 20
 _SHOWN: Final = 3
+_SAMPLE: Final = 100
+_OF_BATCH: Final = 20
 _BLOCK_BITS: Final = 21
 _LOOKUPS: Final = pa.schema([("row", pa.int64()), ("block", pa.int64()), *((axis, pa.int32()) for axis in "zyx")])
 
@@ -59,7 +61,11 @@ def label_points(table: PointTable, frozen: Frozen, engine: Engine, scratch: Pat
     points lie on supervoxels that belong to no body.
     """
     scratch.mkdir(parents=True)
-    asked = _staged(table, frozen, scratch)
+    doubtful = _doubtful(frozen) if "sv" in table.file.schema.names else None
+    asked = _staged(table, frozen, scratch, doubtful)
+    if _is_wrong(asked.sample, frozen):
+        logger.warning("%s: the supervoxels are not those of these points, so all are looked up", table.path)
+        asked = _staged(table, frozen, scratch, None)
     _look_up(asked, frozen, engine, resume)
     undo = frozen.undo(asked.sv[part] for part in _parts(asked.rows))
     if undo:
@@ -72,7 +78,10 @@ def label_points(table: PointTable, frozen: Frozen, engine: Engine, scratch: Pat
 
 @dataclass
 class _Asked:
-    """The supervoxels as far as they are known, by row, and a file of the points that must be looked up."""
+    """The supervoxels as far as they are known, by row, and a file of the points that must be looked up.
+
+    `sample` holds some points (z, y, x) with supervoxels that the table says of them, for a check.
+    """
 
     sv: Labels
     lookups: Path
@@ -80,11 +89,14 @@ class _Asked:
     rows: int
     outside: int
     given: bool
+    sample: list[tuple[np.ndarray[Any, Any], Labels]] = field(default_factory=list)
 
 
-def _staged(table: PointTable, frozen: Frozen, scratch: Path) -> _Asked:
-    """Read the table once: take supervoxels that are surely right, and note the points of all others."""
-    doubtful = _doubtful(frozen) if "sv" in table.file.schema.names else None
+def _staged(table: PointTable, frozen: Frozen, scratch: Path, doubtful: Labels | None) -> _Asked:
+    """Read the table once: take supervoxels that are surely right, and note the points of all others.
+
+    `doubtful` are supervoxels that may be out of date; None says that all are.
+    """
     given = doubtful is not None
     box = frozen.labelmap.info.box_zyx
     rules, path = Rules(table.path), scratch / "sv.bin"
@@ -102,6 +114,7 @@ def _staged(table: PointTable, frozen: Frozen, scratch: Path) -> _Asked:
                     wanted = null | np.isin(known, doubtful)
                 zyx = np.stack(point_ids.decode(batch.ids)[::-1], axis=1)
                 inside = _inside(zyx, box)
+                _take_sample(asked.sample, zyx, known, inside & ~wanted & (known != 0))
                 asked.outside += int(np.count_nonzero(~inside))
                 known[~inside | wanted] = 0
                 file.write(known.data)
@@ -116,6 +129,25 @@ def _staged(table: PointTable, frozen: Frozen, scratch: Path) -> _Asked:
     if given:
         logger.info("%s of %s supervoxels of the table may be out of date", f"{asked.wanted:,}", f"{asked.rows:,}")
     return asked
+
+
+def _take_sample(
+    sample: list[tuple[np.ndarray[Any, Any], Labels]], zyx: np.ndarray[Any, Any], known: Labels, usable: Mask
+) -> None:
+    """Add a few points of a batch, spread over it, until there are enough."""
+    rows = np.flatnonzero(usable)
+    few = min(len(rows), _OF_BATCH, _SAMPLE - sum(len(found) for _, found in sample))
+    if few > 0:
+        chosen = rows[np.linspace(0, len(rows) - 1, few).astype(np.int64)]
+        sample.append((zyx[chosen], known[chosen].copy()))
+
+
+def _is_wrong(sample: Sequence[tuple[np.ndarray[Any, Any], Labels]], frozen: Frozen) -> bool:
+    """Whether the server says otherwise of some of the points that stand for a table: its rows may be shifted."""
+    if not sample:
+        return False
+    zyx, said = (np.concatenate(parts) for parts in zip(*sample, strict=True))
+    return bool((frozen.undo_all(frozen.labelmap.supervoxels(zyx)) != said).any())
 
 
 def _doubtful(frozen: Frozen) -> Labels | None:

@@ -112,3 +112,31 @@ config.yaml:4:69: inputs.rois.roi-sets.b.labelmap: is for dvid-labelmap only
 )
 def test_settings_that_contradict_each_other_are_refused_at_their_place(complaint, wrong, message):
     assert complaint(FILES + wrong + JOB) == message
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ("[{instance: n, column-name: body}]", "point-annotations.0.column-name: there is another column 'body'"),
+        (
+            "[{instance: n, extract-properties: {a: body}}]",
+            "point-annotations.0.extract-properties.a: there is another column 'body'",
+        ),
+        (
+            "[{instance: n, column-name: c, extract-properties: {a: c}}]",
+            "point-annotations.0.extract-properties.a: there is another column 'c'",
+        ),
+        (
+            "[{instance: n, column-name: c}, {instance: m, column-name: c}]",
+            "point-annotations.1: an earlier entry makes the column 'c', too",
+        ),
+        (
+            "[{instance: n}, {instance: m, extract-properties: {a: n}}]",
+            "point-annotations.1: an earlier entry makes the column 'n', too",
+        ),
+    ],
+)
+def test_columns_of_annotated_points_do_not_hide_each_other(complaint, points, message):
+    found = complaint(f"{FILES}  annotations: {{point-annotations: {points}}}\n{JOB}")
+
+    assert f"inputs.annotations.{message}" in found

@@ -47,3 +47,12 @@ def test_where_properties_are_not_listed_they_stay_unlisted():
 def test_without_times_in_the_store_the_moment_of_the_update_counts_if_there_is_one(changed):
     change = meta_change("d", LiveMeta({"a": "int"}, UPDATED, frozenset()), {"a": "int"}, None, changed=changed)
     assert (str(dt.datetime.now(dt.UTC).date()) in change.last_edit) is changed
+
+
+def test_properties_never_become_older_than_they_are():
+    later = "x / 2026-05-01 12:00:00+00:00 (segment property update)"
+
+    assert with_property_update(later, dt.datetime(2026, 3, 1, tzinfo=dt.UTC)) == later
+    assert with_property_update("x / last year (segment property update)", NOON).endswith(
+        f" / {NOON.astimezone(dt.UTC).isoformat(sep=' ', timespec='seconds')} (segment property update)"
+    )

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import Final, Protocol
 
 from flyem_snapshot.sources.dvid.graph import Node, resolve
 from flyem_snapshot.sources.dvid.http import DvidClient
 from flyem_snapshot.sources.dvid.mutations import LastMutation, last_mutation
+
+MOST: Final = 16
+"""Requests at a time, however many CPUs a job has: others use the server, too."""
 
 
 class Terms(Protocol):
@@ -60,7 +63,8 @@ def node(server: str, reference: str, terms: Terms) -> Node:
     with _lock:
         client = _clients.get(server)
         if client is None:
-            client = DvidClient(server, user=terms.dvid_user, timeout=terms.dvid_timeout, threads=terms.processes)
+            threads = min(terms.processes, MOST)
+            client = DvidClient(server, user=terms.dvid_user, timeout=terms.dvid_timeout, threads=threads)
             _clients[server] = client
         key = (client.server, reference)
         if key not in _nodes:

@@ -5,6 +5,7 @@ The expectations are worked out here from the voxels and the double's own state,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
 from pyarrow import feather
 
 from tests.dvid_double import DvidDouble
@@ -113,9 +113,9 @@ class LiveConnectome:
 
 
 def write_config(folder: Path, content: Mapping[str, Any]) -> Path:
-    """The configuration as `config.yaml` in a folder."""
+    """The configuration as `config.yaml` in a folder; JSON is YAML."""
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    path.write_text(json.dumps(content, indent=1))
     return path
 
 
@@ -169,14 +169,14 @@ def live_connectome(dvid: DvidDouble, *, psds: int = 600, seed: int = 1) -> Live
 
 def _annotate(live: LiveConnectome, random: np.random.Generator) -> None:
     repo, child = live.repo, live.open
-    json = repo.neuronjson("segmentation_annotations")
+    notes = repo.neuronjson("segmentation_annotations")
     bodies = live.seg.bodies(child)
     records = {}
     for number, body in enumerate(bodies[::2]):
         records[body] = {"type": f"T{number % 5}", "instance": f"T{number % 5}_R", "size_class": number}
         if (status := STATUSES[number % len(STATUSES)]) is not None:
             records[body]["status"] = status
-    json.set(child, records)
+    notes.set(child, records)
     nuclei = repo.annotation("nuclei")
     for number, point in enumerate(random.integers(0, min(SHAPE) - STEP, (30, 3)).tolist()):
         nuclei.point(child, tuple(point), radius=str(number / 2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +83,7 @@ def _asked(
         with Answers(ctx.resume / "sizes.bin") as answers, progress("asking for body sizes", len(wanted)) as advance:
             for start in range(0, len(wanted), BODIES):
                 part = wanted[start : start + BODIES].view(np.uint64)
-                found[start : start + BODIES] = answers.next(len(part), partial(frozen.labelmap.sizes, part))
+                found[start : start + BODIES] = answers.next(part, frozen.labelmap.sizes)
                 advance(len(part))
         found = frozen.taken_back(wanted.view(np.uint64), found)
         there = found > 0

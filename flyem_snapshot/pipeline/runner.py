@@ -288,6 +288,7 @@ class _Execution:
 
     def _context(self, unit: Unit, out: OutputDir) -> Context:
         scratch = self.scratch / unit.slug
+        shutil.rmtree(scratch, ignore_errors=True)  # of this stage before a new plan was made
         scratch.mkdir()
         cache = f"cache/{unit.slug}"
         resume = _resume_directory(self.job.root, unit.slug, self.plan.keys.key(unit))

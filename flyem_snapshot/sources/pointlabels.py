@@ -161,7 +161,7 @@ def _look_up(asked: _Asked, frozen: Frozen, engine: Engine, resume: Path) -> Non
         for batch in Rechunker(LOOKUP_ROWS).all(stream):
             row, *zyx = (column.to_numpy() for column in batch.columns)
             points = np.stack(zyx, axis=1)
-            asked.sv[row] = answers.next(len(row), partial(frozen.labelmap.supervoxels, points))
+            asked.sv[row] = answers.next(points, frozen.labelmap.supervoxels)
             advance(len(row))
     if answers.resumed:
         logger.info("%s supervoxels were known from an interrupted run", f"{answers.resumed:,}")
@@ -194,7 +194,7 @@ def _mapping_of_distinct(
         for batch in Rechunker(LOOKUP_ROWS).all(stream):
             supervoxels = batch["sv"].to_numpy()
             # Those of a file may not exist; those that the server has just named do.
-            found = answers.next(len(supervoxels), partial(frozen.bodies, supervoxels, verified=asked.given))
+            found = answers.next(supervoxels, partial(frozen.bodies, verified=asked.given))
             first.write(supervoxels.data)
             second.write(np.ascontiguousarray(found).data)
     return np.memmap(keys, np.uint64, mode="r"), np.memmap(bodies, np.uint64, mode="r")

@@ -71,7 +71,15 @@ def node(server: str, reference: str, terms: Terms) -> Node:
 
 
 def known(server: str, uuid: str) -> Node:
-    """A version that was looked up before, by its full uuid; on the usual terms if it was not."""
+    """A version that was looked up before, by its full uuid; on the usual terms if it was not.
+
+    A cached table may remember an address that its server no longer has: then the version is that of the address at
+    which the job looked it up.
+    """
+    with _lock:
+        elsewhere = [found for (_, name), found in _nodes.items() if name == uuid]
+        if elsewhere and server not in _clients:
+            return elsewhere[0]
     return node(server, uuid, _USUAL)
 
 

@@ -49,7 +49,8 @@ class Stage:
     `name` is the key of the section in the config file (`flat-connectome`), `room` the section it lies in.
     `run(config, ctx, *, <tables>)` does the work; `config` is a tuple where the file holds a list (`ListedSection`).
     `version` goes up when results change for equal input.  `produces` is the table class of an input stage.
-    `enabled` says whether a config asks for the stage.
+    `enabled` says whether a config asks for the stage, `asked_elsewhere` whether another section does, given the
+    whole configuration.
     `check(config, whole_config)` finds in seconds what would make `run` fail, from headers and settings alone: a
     `Problem` or `SettingError` (their paths begin within the stage's section), or a `DataError`.
 
@@ -69,6 +70,7 @@ class Stage:
     version: int = 1
     produces: type[Any] | None = None
     enabled: Callable[[Any], bool] = field(default=lambda config: True)
+    asked_elsewhere: Callable[[Any], bool] = field(default=lambda whole: False)
     check: Callable[[Any, Any], Sequence[Problem | SnapshotError]] | None = None
     pin: Callable[[Any, Any], Any] | None = None
     default_tag: Callable[[Any, Any], str] | None = None

@@ -20,7 +20,8 @@ class JobSettings(Section):
         examples=("v1.2.1",),
         doc="""Name of this snapshot. It becomes part of the names of most files. Required, unless the segmentation is
         read from DVID: then it is YYYY-MM-DD-<6 digits of the uuid> by default, with the date of the last change of the
-        segmentation, and -unlocked behind it if the version can still change.""",
+        segmentation, and -unlocked behind it if the version can still change. For a CAVE datastack it is
+        YYYY-MM-DD-v<version> by default, with the date that the materialization is of.""",
     )
     output_dir: Path | None = setting(
         None,

@@ -97,11 +97,47 @@ def paths_can_be_expanded(config: Section) -> Iterator[Problem]:
 
 
 def tag_can_be_known(config: Section) -> Iterator[Problem]:
-    """A snapshot has a tag: given, or made from the version of a live segmentation."""
+    """A snapshot has a tag: given, or made from the version of a live segmentation or of a datastack."""
+    servers = ("inputs.dvid-seg.server", "inputs.cave.datastack")
     job = value_at(config, "job-settings")  # a section alone has none
-    if job is not None and job.snapshot_tag is None and not value_at(config, "inputs.dvid-seg.server"):
+    if job is not None and job.snapshot_tag is None and not any(value_at(config, s) for s in servers):
         hint = "name this snapshot, for example 'snapshot-tag: v1.0'"
         yield Problem(("job-settings", "snapshot-tag"), "is required, but not set", hint)
 
 
-RULES: tuple[Rule, ...] = (tag_can_be_known, names_are_known, roi_sets_come_with_their_sources, paths_can_be_expanded)
+def synapses_come_from_one_place(config: Section) -> Iterator[Problem]:
+    """Both synapse tables are given, or neither and a datastack is."""
+    synapses = value_at(config, "inputs.synapses")
+    if synapses is None or "synapse_points" not in type(synapses).model_fields:
+        return
+    from_cave = bool(value_at(config, "inputs.cave.enabled"))
+    for name in ("synapse_points", "synapse_partners"):
+        path, field = ("inputs", "synapses", synapses.key_of(name)), type(synapses).model_fields[name]
+        given = getattr(synapses, name) is not None
+        if given and from_cave:
+            yield Problem(path, "is set, but the synapses are those of inputs.cave", "remove one of the two")
+        elif not given and not from_cave:
+            how = "empty" if name in synapses.model_fields_set else "missing"
+            yield Problem(path, f"is required, but {how}", (field.description or "").partition(". ")[0])
+
+
+def datastack_stands_alone(config: Section) -> Iterator[Problem]:
+    """What a datastack gives is not given by another source as well."""
+    others = {
+        "enabled": ("dvid-seg.server", "is set, but the bodies are those of inputs.cave"),
+        "annotations-given": ("annotations.body-annotations-table", "is set, but bodies are annotated by inputs.cave"),
+        "gives-transmitters": ("neurotransmitters.synister-feather", "is set, but inputs.cave has transmitters"),
+    }
+    for what, (address, message) in others.items():
+        if value_at(config, f"inputs.cave.{what}") and value_at(config, f"inputs.{address}") is not None:
+            yield Problem(("inputs", *address.split(".")), message, "remove one of the two")
+
+
+RULES: tuple[Rule, ...] = (
+    synapses_come_from_one_place,
+    datastack_stands_alone,
+    tag_can_be_known,
+    names_are_known,
+    roi_sets_come_with_their_sources,
+    paths_can_be_expanded,
+)

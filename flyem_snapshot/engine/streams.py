@@ -260,20 +260,24 @@ def in_background(items: Iterable[T]) -> Iterator[T]:
 
 
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-    """Stream batches into a Parquet (LZ4) file for the session to read; returns the number of rows.
+    """Stream batches into a Parquet (LZ4) file for the session to read; returns the number of rows."""
+    rows = 0
+    with pq.ParquetWriter(path, schema, **parquet_options(schema)) as writer:
+        for piece in Rechunker(PARQUET_ROWS).all(in_background(batches)):
+            writer.write_batch(piece, row_group_size=PARQUET_ROWS)
+            rows += piece.num_rows
+    return rows
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet files are written that the session reads.
 
     Only text and categories get dictionaries: building one for an id column costs more than it saves.  Floats get no
     statistics: those leave NaN out, and DuckDB would conclude from them that `isnan` is false everywhere.
     """
     coded = [field.name for field in schema if pa.types.is_dictionary(field.type) or _is_text(field.type)]
-    rows = 0
     known = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    options = {"use_dictionary": coded or False, "write_statistics": known or False}
-    with pq.ParquetWriter(path, schema, compression="lz4", **options) as writer:
-        for piece in Rechunker(PARQUET_ROWS).all(in_background(batches)):
-            writer.write_batch(piece, row_group_size=PARQUET_ROWS)
-            rows += piece.num_rows
-    return rows
+    return {"compression": "lz4", "use_dictionary": coded or False, "write_statistics": known or False}
 
 
 def _is_text(kind: pa.DataType) -> bool:

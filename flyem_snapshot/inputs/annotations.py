@@ -27,6 +27,7 @@ from flyem_snapshot.sources.checks import faults_of
 from flyem_snapshot.sources.files import open_header, read_small_table
 from flyem_snapshot.stage import Context, Stage
 from flyem_snapshot.tables.bodies import BodyAnnotations, frame_from_arrow, require_numbers, unique_bodies
+from flyem_snapshot.tables.cave import CaveTables
 from flyem_snapshot.tables.segmentation import Segmentation
 
 logger = logging.getLogger(__name__)
@@ -36,16 +37,21 @@ Replacement = str | int | float | bool | None
 
 
 def load_annotations(
-    config: AnnotationsSettings, ctx: Context, *, dvid_seg: Segmentation | None
+    config: AnnotationsSettings, ctx: Context, *, dvid_seg: Segmentation | None, cave: CaveTables | None = None
 ) -> BodyAnnotations | None:
     """The annotations of each body, from a table or from the server of the segmentation; None if there are none.
+
+    The table may be one that was made from a CAVE datastack.
 
     Raises DataError for a table that cannot be used, SettingError for replacements and new names that do not fit it.
     """
     live = read_live(config, dvid_seg, ctx)
     table, path = live.table, live.where
-    if config.body_annotations_table is not None:
-        path = config.body_annotations_table
+    given = config.body_annotations_table
+    if cave is not None and cave.annotations is not None:
+        given = ctx.out.path(cave.annotations)
+    if given is not None:
+        path = given
         table = read_small_table(path)
         _require_body(path, table.schema)
         bodies = unique_bodies(table["body"], file=path)

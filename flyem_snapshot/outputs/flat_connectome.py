@@ -187,8 +187,10 @@ def _with_index(schema: pa.Schema, index: str) -> pa.Schema:
 def _write_partners(export: _Export, partners: str) -> None:
     """`syn-partners` and its filtered forms, in input order, in one pass over the partner rows.
 
-    Coordinates are decoded from the ids.  The ROI is that of the PSD.
+    Coordinates are decoded from the ids.  Where ids are mere numbers, coordinates do not tell points apart, so pre_id
+    and post_id are the last two columns.  The ROI is that of the PSD.
     """
+    ids = [f"{side}_id" for side in SIDES] if export.synapses.placed else []
     compartments = ["compartment_pre", "compartment_post"] if export.compartments else []
     with export.ctx.engine.stream(f"SELECT * FROM {partners}") as stream:
         fields = []
@@ -197,20 +199,26 @@ def _write_partners(export: _Export, partners: str) -> None:
             fields += [stream.schema.field(f"body_{side}"), stream.schema.field(f"conf_{side}")]
         fields += [_name_field(export.roi_set, "_post")] if export.roi_set else []
         category = {name: signed_category(stream.schema.field(name).type) for name in compartments}
-        schema = pa.schema([*fields, *category.items()])
+        schema = pa.schema([*fields, *category.items(), *((name, pa.uint64()) for name in ids)])
 
         def convert(batch: pa.RecordBatch) -> pa.RecordBatch:
             arrays: list[pa.Array] = []
             for side in SIDES:
-                arrays += map(pa.array, point_ids.decode(batch[f"{side}_id"].to_numpy()))
+                arrays += _coordinates(batch, side, placed=bool(ids))
                 arrays += [batch[f"body_{side}"], batch[f"conf_{side}"]]
             arrays += [export.roi_set.name_array(batch[COMBO].to_numpy())] if export.roi_set else []
-            return pa.record_batch(
-                [*arrays, *(batch[name].cast(kind) for name, kind in category.items())], schema=schema
-            )
+            arrays += [batch[name].cast(kind) for name, kind in category.items()]
+            return pa.record_batch([*arrays, *(batch[name] for name in ids)], schema=schema)
 
         rows = tracked(map(convert, stream), "writing partners", export.synapses.num_partners)
         _write_levels(export, "syn-partners", schema, rows)
+
+
+def _coordinates(batch: pa.RecordBatch, side: str, *, placed: bool) -> list[pa.Array]:
+    """The x, y and z of the points at one end of partner rows."""
+    if placed:
+        return [batch[f"{axis}_{side}"].cast(pa.int32()) for axis in "xyz"]
+    return [pa.array(axis) for axis in point_ids.decode(batch[f"{side}_id"].to_numpy())]
 
 
 def _write_weights(export: _Export, partners: str) -> None:

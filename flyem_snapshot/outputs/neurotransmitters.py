@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flyem_snapshot.config.walk import value_at
 from flyem_snapshot.engine.sql import columns, literals
 from flyem_snapshot.engine.streams import dictionary_array, in_step, tracked, write_feather
 from flyem_snapshot.errors import SettingError
@@ -67,7 +68,8 @@ def export_neurotransmitters(
 
 def check_export(config: NeurotransmitterExportSettings, whole: Any) -> list[SettingError]:
     """Without predictions there is nothing to write."""
-    if whole.inputs.neurotransmitters.synister_feather is not None:
+    from_cave = value_at(whole, "inputs.cave.gives-transmitters")
+    if from_cave or whole.inputs.neurotransmitters.synister_feather is not None:
         return []
     problem = "there are no neurotransmitters: inputs.neurotransmitters.synister-feather is not set"
     hint = "name the table of predictions there, or write 'export-neurotransmitters: false'"

@@ -19,10 +19,14 @@ from flyem_snapshot.stage import Stage
 
 @dataclass(frozen=True)
 class Unit:
-    """A stage with its settings, fallbacks filled in: a section, or a tuple of them if the file holds a list."""
+    """A stage with its settings, fallbacks filled in: a section, or a tuple of them if the file holds a list.
+
+    `asked` says that another section asks for the stage.
+    """
 
     stage: Stage
     settings: Any
+    asked: bool = False
 
     @property
     def slug(self) -> str:
@@ -40,7 +44,7 @@ class Unit:
     @property
     def enabled(self) -> bool:
         """Whether the settings ask for the stage."""
-        return self.stage.enabled(self.settings)
+        return self.asked or self.stage.enabled(self.settings)
 
     @property
     def switch(self) -> str:
@@ -101,7 +105,7 @@ def open_job(path: Path, stages: tuple[Stage, ...]) -> Job:
     connections.forget()
     loaded = load_config(path, composed_model(stages))
     config = resolve(loaded, partial(_settled, loaded, stages))
-    units = tuple(Unit(stage, config.stage(stage.room, stage.name)) for stage in stages)
+    units = tuple(Unit(s, config.stage(s.room, s.name), s.asked_elsewhere(config)) for s in stages)
     return Job(loaded, config, units)
 
 

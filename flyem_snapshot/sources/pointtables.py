@@ -6,7 +6,7 @@ A column of the file may be replaced by what a server says of the same points: b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +46,18 @@ class PointBatch:
     first_row: int
     ids: points.Ids
     combos: np.ndarray[Any, np.dtype[np.int32]]
+    places: tuple[points.Coordinates, points.Coordinates, points.Coordinates] | None = None
+    """x, y, z where they stand beside the ids rather than in them."""
+
+    def coordinates(self) -> tuple[points.Coordinates, points.Coordinates, points.Coordinates]:
+        """The x, y and z (int32, voxels) of each row."""
+        return points.decode(self.ids) if self.places is None else self.places
+
+    def filter(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> PointBatch:
+        """Only the rows of the mask; `first_row` stays that of the whole batch."""
+        x, y, z = self.places or (None, None, None)
+        places = None if x is None or y is None or z is None else (x[mask], y[mask], z[mask])
+        return PointBatch(self.raw.filter(pa.array(mask)), self.first_row, self.ids[mask], self.combos[mask], places)
 
 
 def known_sets(rois: Any, names: tuple[str, ...] | None) -> tuple[RoiSet, ...]:
@@ -83,7 +95,9 @@ class PointTable:
     """A file of points.  Reading it twice gives the same combination numbers.
 
     `volumes` are those of the roi-sets that are read from volumes.  If the table is `labelled`, its columns `sv` and
-    `body` are not those of the file but those of `labels`, which are given before it is read.
+    `body` are not those of the file but those of `labels`, which are given before it is read.  If it is `placed`, its
+    ids are numbers that say nothing of the place, so that several points may share a voxel: x, y and z stand beside
+    them, and need not fit the 21 bits that an id has for each.
 
     Raises one DataError on opening for everything that its header lacks: ids (`point_id` or x, y, z), a column for
     each roi-set, and what `header_faults` finds with the caller's `needed` and `kinds`.
@@ -99,12 +113,14 @@ class PointTable:
         kinds: Mapping[str, Kind],
         *,
         labelled: bool = False,
+        placed: bool = False,
         volumes: Mapping[str, Volume] | None = None,
     ) -> None:
         of_rois = {name for s in sets for name in (s.name, s.label_column)}
         text = {s.name for s in sets} | {name for name, kind in kinds.items() if kind is Kind.TEXT}
         self.file = BigTable.open(path, reserved={"point_id", *AXES, COMBO, *kinds, *needed, *of_rois}, text=text)
         self.sets, self.labelled, self.volumes = sets, labelled, volumes or {}
+        self.placed = placed
         names = self.file.schema.names
         self.has_ids = "point_id" in names
         self.has_coordinates = set(AXES) <= set(names)
@@ -154,14 +170,24 @@ class PointTable:
             ids = self._ids(raw, rules)
             for name, values in labels.items():
                 raw = raw.append_column(name, pa.array(values[first_row : first_row + raw.num_rows]))  # noqa: PLW2901
-            yield PointBatch(raw, first_row, ids, self._combos(raw, ids))
+            places = self._places(raw) if self.placed else None
+            batch = PointBatch(raw, first_row, ids, np.zeros(0, np.int32), places)
+            yield replace(batch, combos=self._combos(batch))
             first_row += raw.num_rows
         if not first_row:
             raise DataError(
                 "the table has no rows", file=self.path, hint="export it again; a snapshot needs at least one point"
             )
 
+    @staticmethod
+    def _places(raw: pa.RecordBatch) -> tuple[points.Coordinates, points.Coordinates, points.Coordinates]:
+        """The columns x, y and z of a table that we made ourselves."""
+        x, y, z = (raw[axis].cast(pa.int32()).to_numpy() for axis in AXES)
+        return x, y, z
+
     def _ids(self, raw: pa.RecordBatch, rules: Rules) -> points.Ids:
+        if self.placed:
+            return rules.integers("point_id", raw["point_id"]).view(np.uint64)
         ids = encoded = None
         inside = np.ones(raw.num_rows, bool)
         if self.has_coordinates:
@@ -189,23 +215,24 @@ class PointTable:
         assert result is not None
         return result
 
-    def _combos(self, raw: pa.RecordBatch, ids: points.Ids) -> np.ndarray[Any, np.dtype[np.int32]]:
+    def _combos(self, batch: PointBatch) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Number each distinct combination of the ROI columns, in order of first appearance in the file."""
+        raw = batch.raw
         if not self.roi_columns:
             return np.zeros(raw.num_rows, np.int32)
         codes = np.zeros(raw.num_rows, np.int64)
-        sampled = self._sampled(ids)
+        sampled = self._sampled(batch)
         for name, pairs in zip(self.roi_columns, self._pairs, strict=True):
             column = self._values[name].encode(sampled[name] if name in sampled else raw[name]).astype(np.int64)
             # Two small codes make one number, which gets a small code again.
             codes = pairs.encode(pa.array(codes << 32 | column)).astype(np.int64)
         return (codes - 1).astype(np.int32)
 
-    def _sampled(self, ids: points.Ids) -> dict[str, pa.Array]:
+    def _sampled(self, batch: PointBatch) -> dict[str, pa.Array]:
         """The label of each point in the volumes, by column."""
         if not self.volumes:
             return {}
-        zyx = np.stack(points.decode(ids)[::-1], axis=1)
+        zyx = np.stack(batch.coordinates()[::-1], axis=1)
         return {
             s.label_column: pa.array(self.volumes[s.name].labels(zyx)).cast(pa.int64())
             for s in self.sets

@@ -65,6 +65,8 @@ class Neurotransmitters:
     `confusion` (None without ground truth): float64, one row for each true transmitter (index `ground_truth`), one
     column for each predicted one, both in the order of `names`; a row sums to 1, or to 0 if nothing is known of it.
 
+    If the T-bars are `placed`, their coordinates stand in `file`, not in their ids.
+
     `training`: the bodies (ascending) that the confusion matrix leaves out, since the predictor was trained on a T-bar
     of theirs.
     """
@@ -78,6 +80,7 @@ class Neurotransmitters:
     confusion: pd.DataFrame | None
     training: tuple[int, ...]
     file: Path
+    placed: bool = False
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The T-bars in order, without the coordinates: point_id, body, the probabilities, [split as text].
@@ -121,6 +124,7 @@ class Neurotransmitters:
             "num_tbars": self.num_tbars,
             "has_mean_scores": self.mean_scores is not None,
             "has_confusion": self.confusion is not None,
+            "placed": self.placed,
         }
 
     @classmethod
@@ -128,7 +132,7 @@ class Neurotransmitters:
         """Define the view over the T-bars' file and read the tables of bodies."""
         names, splits = tuple(record["names"]), record["splits"]
         file = ctx.out.path(f"{ctx.cache}/{TBARS_FILE}")
-        define_tbars(ctx.engine, file, names, splits)
+        define_tbars(ctx.engine, file, names, splits, placed=record["placed"])
         return cls(
             engine=ctx.engine,
             names=names,
@@ -139,6 +143,7 @@ class Neurotransmitters:
             confusion=_stored_frame(ctx, "confusion") if record["has_confusion"] else None,
             training=tuple(_stored(ctx, "training")["body"].to_pylist()),
             file=file,
+            placed=record["placed"],
         )
 
     def close(self) -> None:
@@ -146,9 +151,14 @@ class Neurotransmitters:
         self.engine.drop_view(TBARS)
 
 
-def define_tbars(engine: Engine, file: Path, names: Sequence[str], splits: Sequence[str] | None) -> None:
-    """Define the view of T-bars over their Parquet file: point_id, body, the probabilities, [split], pred1 as text."""
-    coordinates = coordinates_sql("point_id")
+def define_tbars(
+    engine: Engine, file: Path, names: Sequence[str], splits: Sequence[str] | None, *, placed: bool = False
+) -> None:
+    """Define the view of T-bars over their Parquet file: point_id, body, the probabilities, [split], pred1 as text.
+
+    If they are `placed`, the file has their coordinates, too.
+    """
+    coordinates = {axis: axis for axis in "xyz"} if placed else coordinates_sql("point_id")
     place = ", ".join(f"{coordinates[axis]} AS {axis}" for axis in "xyz")
     pred1 = f"CAST(pred1 AS {engine.enum('neurotransmitters', list(names))}) AS pred1"
     split = ""

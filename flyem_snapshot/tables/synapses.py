@@ -44,6 +44,9 @@ class Synapses:
     `categories` holds the values of the points' columns that are enumerations, and of the partners' compartments where
     they are not taken from the points; `compartment` is the name of the points' compartment column (None: the feature
     is off).
+
+    Mostly a point's id is made of its coordinates (`tables/points.py`).  If the synapses are `placed`, it is only a
+    number: coordinates stand beside it, and in the partner rows as x_pre ... z_post INTEGER.
     """
 
     engine: Engine
@@ -54,6 +57,7 @@ class Synapses:
     categories: Mapping[str, list[str]]
     num_points: int
     num_partners: int
+    placed: bool = False
 
     def record(self) -> dict[str, Any]:
         """What the cache must remember besides the two Parquet files."""
@@ -65,6 +69,7 @@ class Synapses:
             "categories": {name: list(values) for name, values in self.categories.items()},
             "num_points": self.num_points,
             "num_partners": self.num_partners,
+            "placed": self.placed,
         }
 
     @classmethod
@@ -79,6 +84,7 @@ class Synapses:
             categories=record["categories"],
             num_points=record["num_points"],
             num_partners=record["num_partners"],
+            placed=record["placed"],
         )
         folder = ctx.out.path(ctx.cache)
         types = {name: ctx.engine.enum(f"synapse {name}", values) for name, values in table.categories.items()}
@@ -101,7 +107,8 @@ def _point_columns(table: Synapses, types: Mapping[str, str]) -> str:
 
     Neither costs anything worth counting: Parquet keeps the text as dictionaries already.
     """
-    made = coordinates_sql("point_id") | {name: f"CAST({identifier(name)} AS {kind})" for name, kind in types.items()}
+    made = {} if table.placed else coordinates_sql("point_id")
+    made |= {name: f"CAST({identifier(name)} AS {kind})" for name, kind in types.items()}
     return ", ".join(f"{made[n]} AS {identifier(n)}" if n in made else identifier(n) for n in table.point_columns)
 
 

@@ -81,7 +81,7 @@ def _twice(table: str, key: str, label: str) -> str:
     """
 
 
-_BAD_SYNAPSES = f"""
+_BAD_SYNAPSES = """
     WITH parsed AS (
         SELECT *, regexp_extract_all(location, '-?[0-9]+') AS xyz FROM synapses
     )
@@ -89,15 +89,19 @@ _BAD_SYNAPSES = f"""
         location)
     FROM parsed
     WHERE body IS NULL OR (type IN ('pre', 'post')) IS NOT TRUE
-        OR regexp_full_match(location, '\\{{x:-?[0-9]+, y:-?[0-9]+, z:-?[0-9]+\\}}') IS NOT TRUE
-        OR id IS DISTINCT FROM {encoded("xyz[1]", "xyz[2]", "xyz[3]")}
+        OR regexp_full_match(location, '\\{x:-?[0-9]+, y:-?[0-9]+, z:-?[0-9]+\\}') IS NOT TRUE
 """
+_WRONG_ID = f" OR id IS DISTINCT FROM {encoded('xyz[1]', 'xyz[2]', 'xyz[3]')}"
 
 
 def _synapse_values(snapshot: Snapshot) -> str:
-    """A point without a confidence (NaN in the input) is kept if the settings ask for none."""
+    """A point without a confidence (NaN in the input) is kept if the settings ask for none.
+
+    Ids of a CAVE datastack say nothing of the place.
+    """
+    wrong_id = "" if snapshot.settings.from_cave else _WRONG_ID
     known = " OR confidence IS NULL" if snapshot.settings.min_confidence > 0 else ""
-    return _BAD_SYNAPSES + known
+    return _BAD_SYNAPSES + wrong_id + known
 
 
 _ENDS = """

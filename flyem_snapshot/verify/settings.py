@@ -74,7 +74,14 @@ class RunSettings:
     @property
     def has_neurotransmitters(self) -> bool:
         """Whether there are predicted neurotransmitters."""
-        return bool(self._section("inputs", "neurotransmitters").get("synister-feather"))
+        taken = self.from_cave and self._section("inputs", "cave").get("transmitters")
+        return bool(taken or self._section("inputs", "neurotransmitters").get("synister-feather"))
+
+    @property
+    def from_cave(self) -> bool:
+        """Whether the synapses are those of a CAVE datastack, or of files of one."""
+        cave = self._section("inputs", "cave")
+        return bool(cave.get("datastack") or self._section("inputs", "cave", "static").get("tables"))
 
     @property
     def has_mean_scores(self) -> bool:

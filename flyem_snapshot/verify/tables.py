@@ -224,15 +224,19 @@ def encoded(x: str, y: str, z: str) -> str:
 
 
 def _flat_partners(snapshot: Snapshot) -> None:
-    """`flat_partners`: pre_id, post_id, body_pre, body_post, conf_pre, conf_post, compartment_pre, compartment_post."""
+    """`flat_partners`: pre_id, post_id, body_pre, body_post, conf_pre, conf_post, compartment_pre, compartment_post.
+
+    The ids are those of the coordinates, unless the file has ids of its own.
+    """
     kinds = {f"{axis}_{side}": "INTEGER" for side in ("pre", "post") for axis in "xyz"}
     kinds |= {f"body_{side}": "BIGINT" for side in ("pre", "post")} | {f"conf_{s}": "FLOAT" for s in ("pre", "post")}
     kinds |= {f"compartment_{side}": "VARCHAR?" for side in ("pre", "post")}
+    kinds |= {f"{side}_id": "UBIGINT?" for side in ("pre", "post")}
     _flat("flat_partners_raw", "syn-partners", kinds)(snapshot)
     rest = "body_pre, body_post, conf_pre, conf_post, compartment_pre, compartment_post"
     snapshot.engine.execute(
-        f"CREATE TABLE flat_partners AS SELECT {encoded('x_pre', 'y_pre', 'z_pre')} AS pre_id, "
-        f"{encoded('x_post', 'y_post', 'z_post')} AS post_id, {rest} "
+        f"CREATE TABLE flat_partners AS SELECT coalesce(pre_id, {encoded('x_pre', 'y_pre', 'z_pre')}) AS pre_id, "
+        f"coalesce(post_id, {encoded('x_post', 'y_post', 'z_post')}) AS post_id, {rest} "
         "FROM flat_partners_raw"
     )
     snapshot.engine.execute("DROP TABLE flat_partners_raw")

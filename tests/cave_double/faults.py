@@ -7,12 +7,22 @@ these services fail: pages of a proxy, statuses inside of a 500, the login page,
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from tests.cave_double.replies import HTML, Reply, Request, hidden, json_reply
-from tests.dvid_double.faults import Answer, Fault, Faults
+from tests.dvid_double.faults import Answer, CutHere, Fault, Faults
 
 LOGIN_PAGE = "<!doctype html><html><head><title>Sign in</title></head><body>Log in with Google</body></html>"
+
+
+@dataclass
+class Instead:
+    """A reply (None: a closed connection) in the place of the honest answer, with or without what that would do."""
+
+    fault: Fault
+    reply: Reply | None
+    done: bool
 
 
 class ServiceFaults(Faults):
@@ -20,33 +30,33 @@ class ServiceFaults(Faults):
 
     def __init__(self) -> None:
         super().__init__()
-        self._answers: list[tuple[Fault, Reply]] = []
+        self._instead: list[Instead] = []
 
     def clear(self) -> None:
         """All is well again."""
         super().clear()
         with self._lock:
-            self._answers.clear()
+            self._instead.clear()
 
     def answered(
         self,
-        reply: Reply,
+        reply: Reply | None,
         path: str = "",
         *,
+        done: bool = False,
         times: int | None = 1,
         skip: int = 0,
         method: str | None = None,
     ) -> Fault:
-        """Answer with a reply of the test's own, and do nothing else."""
+        """Answer with a reply of the test's own (None: close the connection); with `done`, do first what is asked."""
         fault = Fault("answered", path, times, skip, method)
         with self._lock:
-            self._answers.append((fault, reply))
+            self._instead.append(Instead(fault, reply, done))
         return fault
 
     def html(self, code: int, path: str = "", *, title: str = "", **when: Any) -> Fault:
         """The page of a proxy in front of the service (502, 503, 504, 413 of nginx)."""
-        words = f"<html><head><title>{code} {title}</title></head><body><center><h1>{code} {title}</h1></center></body>"
-        return self.answered(Reply(f"{words}<hr>nginx</html>\n".encode(), "text/html", code), path, **when)
+        return self.answered(_page(code, title), path, **when)
 
     def hidden(self, code: int, words: str, path: str = "", **when: Any) -> Fault:
         """A 500 in whose message the real status hides."""
@@ -66,18 +76,29 @@ class ServiceFaults(Faults):
 
     def lost_answer(self, path: str = "", **when: Any) -> Fault:
         """Do what is asked, then close the connection before a byte of the answer: nobody knows that it was done."""
-        return self.cut(path, after=0, **when)
+        return self.answered(None, path, done=True, **when)
 
-    def unavailable_after(self, path: str = "", **when: Any) -> Fault:
+    def unavailable_after(self, path: str = "", *, code: int = 503, **when: Any) -> Fault:
         """Do what is asked, then let the proxy answer 503: to repeat the request is to do it twice."""
-        return self.add("unavailable_after", path, **when)
+        return self.answered(_page(code, "Service Temporarily Unavailable"), path, done=True, **when)
 
     def applied(self, request: Request, answer: Answer, stopping: threading.Event) -> Reply:
         """The answer to a request with the faults that strike it."""
 
         def mine(request: Request) -> Reply:
             with self._lock:
-                striking = [reply for fault, reply in self._answers if fault.strikes(request)]
-            return striking[0] if striking else answer(request)
+                striking = [instead for instead in self._instead if instead.fault.strikes(request)]
+            reply = answer(request) if not striking or striking[0].done else None
+            if not striking:
+                return reply  # type: ignore[return-value]
+            if striking[0].reply is None:
+                raise CutHere
+            return striking[0].reply
 
         return super().applied(request, mine, stopping)
+
+
+def _page(code: int, title: str) -> Reply:
+    head = f"<html><head><title>{code} {title}</title></head>"
+    body = f"<body><center><h1>{code} {title}</h1></center><hr><center>nginx</center></body></html>"
+    return Reply(f"{head}\n{body}\n".encode(), "text/html", code)

@@ -122,20 +122,26 @@ BAD = {
     "no inputs": (
         "job-settings: {snapshot-tag: v1}\n",
         """\
-config.yaml:1:1: inputs: is required, but missing
-  hint: What the snapshot is made from""",
+config.yaml:1:1: inputs.synapses.synapse-points: is required, but missing
+  hint: Table (Feather, Parquet or CSV) with one row for each T-bar (kind PreSyn) and each PSD (kind PostSyn)
+config.yaml:1:1: inputs.synapses.synapse-partners: is required, but missing
+  hint: Table (Feather, Parquet or CSV) with one row for each connection from a T-bar to a PSD""",
     ),
     "no synapses": (
         "inputs: {rois: {}}\n" + JOB,
         """\
-config.yaml:1:1: inputs.synapses: is required, but missing
-  hint: The two tables that hold every synapse, and which of their rows are used""",
+config.yaml:1:1: inputs.synapses.synapse-points: is required, but missing
+  hint: Table (Feather, Parquet or CSV) with one row for each T-bar (kind PreSyn) and each PSD (kind PostSyn)
+config.yaml:1:1: inputs.synapses.synapse-partners: is required, but missing
+  hint: Table (Feather, Parquet or CSV) with one row for each connection from a T-bar to a PSD""",
     ),
     "synapses without settings": (
         "inputs:\n  synapses:\n" + JOB,
         """\
-config.yaml:2:3: inputs.synapses: is empty, but needs settings
-  hint: required are: synapse-points, synapse-partners""",
+config.yaml:2:3: inputs.synapses.synapse-points: is required, but missing
+  hint: Table (Feather, Parquet or CSV) with one row for each T-bar (kind PreSyn) and each PSD (kind PostSyn)
+config.yaml:2:3: inputs.synapses.synapse-partners: is required, but missing
+  hint: Table (Feather, Parquet or CSV) with one row for each connection from a T-bar to a PSD""",
     ),
     "required file names missing and empty": (
         "inputs:\n  synapses:\n    synapse-points: ''\n" + JOB,

@@ -28,7 +28,8 @@ def test_a_row_says_type_default_and_meaning(model):
         "Keep synapses that lie on body 0, that is, outside of every segmented body. |\n"
     ) in text
     assert "| `zone` | one of 'brain', 'vnc' | not set | For a male CNS data set:" in text
-    assert "| `synapse-points` | text | required | Table (Feather, Parquet or CSV)" in text
+    assert "| `synapse-points` | text | not set | Table (Feather, Parquet or CSV)" in text
+    assert "| `source-column` | text | required | Column whose values are read. |" in text
     assert "| `processes` | a whole number of at least 1 | `16` | Number of CPUs to use." in text
 
 

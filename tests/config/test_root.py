@@ -4,14 +4,16 @@ import pytest
 from pydantic import ValidationError
 
 from flyem_snapshot.config.root import config_model
+from flyem_snapshot.inputs.annotations_settings import ReplaceValues
 from flyem_snapshot.inputs.body_sizes_settings import BodySizesSettings
 from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
 from flyem_snapshot.outputs.tables_settings import TablesSettings
 
 
 def test_a_section_with_a_required_setting_is_required_and_the_others_have_defaults(model):
+    strict = config_model([("inputs", "one", ReplaceValues), ("outputs", "tables", TablesSettings)])
     with pytest.raises(ValidationError):
-        model.model_validate({"outputs": {}})
+        strict.model_validate({"outputs": {}})
 
     config = model.model_validate({"inputs": {"synapses": {"synapse-points": "a", "synapse-partners": "b"}}})
     assert config.inputs.body_sizes == BodySizesSettings()

@@ -88,7 +88,7 @@ def test_a_setting_carries_its_default_bounds_and_fallback(schema):
         ("roi-set-names", None, True),
         ("roi-set-names", ["a"], True),
         ("roi-set-names", "a", False),
-        ("synapse-points", "", False),
+        ("synapse-points", "", True),
         ("permit-body-0", "no", False),
     ],
 )
@@ -102,7 +102,8 @@ def test_a_section_of_comments_alone_is_empty(schema):
     assert validator(schema).is_valid(
         {"inputs": {**DOCUMENT["inputs"], "rois": None, "elements": None}, "outputs": None}
     )
-    assert not validator(schema).is_valid({"inputs": {"synapses": None}})
+    one = {"inputs": {**DOCUMENT["inputs"], "annotations": {"replace-values": [None]}}}
+    assert not validator(schema).is_valid(one), "its required settings are missing"
 
 
 def test_defaults_obey_their_own_schema(schema):

@@ -48,6 +48,7 @@ def test_a_template_that_is_not_filled_in_says_what_is_required(complaint, model
     assert messages == [
         "inputs.synapses.synapse-points: is required, but empty",
         "inputs.synapses.synapse-partners: is required, but empty",
+        "job-settings.snapshot-tag: is required, but not set",
     ]
 
 

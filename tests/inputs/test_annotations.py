@@ -83,7 +83,7 @@ def test_the_stage_can_be_reopened(load, tmp_path):
 
     pd.testing.assert_frame_equal(again.frame, annotations.frame)
     assert STAGE.field == "annotations"
-    assert STAGE.needs == ("dvid_seg",)
+    assert STAGE.needs == ("dvid_seg", "cave")
 
 
 def test_feather_parquet_and_csv_give_the_same_annotations(load):

@@ -602,6 +602,6 @@ def test_large_tables_cross_all_batch_borders(engine, folders):
 
 def test_the_stage_is_known_by_its_table():
     assert STAGE.produces is Synapses
-    assert STAGE.needs == ("rois", "dvid_seg")
+    assert STAGE.needs == ("rois", "dvid_seg", "cave")
     assert STAGE.field == "synapses"
     assert isinstance(Path(SynapsesSettings(synapse_points="a", synapse_partners="b").synapse_points), Path)

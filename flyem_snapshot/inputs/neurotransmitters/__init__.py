@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flyem_snapshot.config.walk import value_at
 from flyem_snapshot.inputs.neurotransmitters.load import check_neurotransmitters, load_neurotransmitters
 from flyem_snapshot.inputs.neurotransmitters.settings import NeurotransmittersSettings
 from flyem_snapshot.stage import Stage
@@ -14,5 +15,6 @@ STAGE = Stage(
     load_neurotransmitters,
     produces=Neurotransmitters,
     enabled=lambda config: config.synister_feather is not None,
+    asked_elsewhere=lambda whole: bool(value_at(whole, "inputs.cave.gives-transmitters")),
     check=check_neurotransmitters,
 )

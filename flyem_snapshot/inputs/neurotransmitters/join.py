@@ -61,10 +61,10 @@ def join_predictions(
     """
     engine, region = ctx.engine, _region(config, synapses)
     staged = ctx.scratch / "predictions.parquet"
-    rows = _stage(columns, config, staged)
+    rows = _stage(columns, config, staged, numbered=synapses.placed)
     _require_one_each(engine, staged, columns.file.path, ctx, rows)
     with ctx.out.create(relative) as path:
-        engine.copy_to_parquet(_joined(columns, staged, region), path)
+        engine.copy_to_parquet(_joined(columns, staged, region, placed=synapses.placed), path)
     file = parquet(ctx.out.path(relative))
     tbars, inside, predicted = engine.rows(
         f"SELECT count(*), count(*) FILTER (WHERE inside), count(pred1) FROM {file}"
@@ -118,18 +118,20 @@ def _bodies(engine: Engine, region: str | None) -> np.ndarray[Any, np.dtype[np.i
     return found
 
 
-def _joined(columns: PredictionColumns, staged: Path, region: str | None) -> str:
-    """The query of all T-bars with their predictions, in input order."""
+def _joined(columns: PredictionColumns, staged: Path, region: str | None, *, placed: bool) -> str:
+    """The query of all T-bars with their predictions, in input order; with their coordinates if ids lack them."""
+    place = AXES if placed else ()
+    own, of_tbar = (quoted(["point_id", "body", *place], table) for table in ("", "t"))
     scores = [score_column(name) for name in columns.names]
     inside = "TRUE" if region is None else f"point_id IN (SELECT pre_id FROM {region})"
     values = [*scores, *([SPLIT] if columns.has_split else [])]
     return f"""
         WITH tbars AS (
-            SELECT input_row, point_id, body, {inside} AS inside
-            FROM (SELECT row_number() OVER () AS input_row, point_id, body, kind FROM {POINTS})
+            SELECT input_row, {own}, {inside} AS inside
+            FROM (SELECT row_number() OVER () AS input_row, {own}, kind FROM {POINTS})
             WHERE kind = 'PreSyn'
         )
-        SELECT t.point_id, t.body, {quoted(values, "p")}, {most_probable(columns.names)} AS pred1, t.inside
+        SELECT {of_tbar}, {quoted(values, "p")}, {most_probable(columns.names)} AS pred1, t.inside
         FROM tbars AS t LEFT JOIN {parquet(staged)} AS p ON t.point_id = p.point_id AND t.inside
         ORDER BY t.input_row
     """
@@ -157,8 +159,11 @@ def _placed(point_id: int) -> str:
     return f"x {x}, y {y}, z {z}"
 
 
-def _stage(columns: PredictionColumns, config: NeurotransmittersSettings, path: Path) -> int:
-    """Check every row and write point_id, the probabilities and the split; returns the number of rows."""
+def _stage(columns: PredictionColumns, config: NeurotransmittersSettings, path: Path, *, numbered: bool) -> int:
+    """Check every row and write point_id, the probabilities and the split; returns the number of rows.
+
+    If points are `numbered`, their ids are not made of their coordinates, so those of the table are taken as they are.
+    """
     rules = Rules(columns.file.path)
     split = [(SPLIT, pa.string())] if columns.has_split else []
     scores = [(score_column(name), pa.float32()) for name in columns.names]
@@ -166,7 +171,10 @@ def _stage(columns: PredictionColumns, config: NeurotransmittersSettings, path: 
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in columns.file.batches(columns.read, columns.csv_types):
-            ids = _ids(columns, config.scale, batch, rules)
+            if numbered:
+                ids = rules.integers("point_id", batch["point_id"]).view(np.uint64)
+            else:
+                ids = _ids(columns, config.scale, batch, rules)
             values = [_probabilities(column, batch[column], rules) for column in columns.scores.values()]
             texts = [_text(batch[SPLIT])] if columns.has_split else []
             yield pa.record_batch([pa.array(ids), *values, *texts], schema=schema)

@@ -28,6 +28,7 @@ from flyem_snapshot.log import timed
 from flyem_snapshot.sources.checks import faults_of
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.bodies import BodyAnnotations
+from flyem_snapshot.tables.cave import CaveTables
 from flyem_snapshot.tables.neurotransmitters import TBARS_FILE, Neurotransmitters, define_tbars
 from flyem_snapshot.tables.synapses import Synapses
 
@@ -37,12 +38,21 @@ SPLIT_BODIES_FILE = "nt_multi_split_bodies.csv"
 
 
 def load_neurotransmitters(
-    config: NeurotransmittersSettings, ctx: Context, *, synapses: Synapses, annotations: BodyAnnotations | None
+    config: NeurotransmittersSettings,
+    ctx: Context,
+    *,
+    synapses: Synapses,
+    annotations: BodyAnnotations | None,
+    cave: CaveTables | None = None,
 ) -> Neurotransmitters | None:
     """The predictions of every T-bar, body and cell type; None without a table of predictions.
 
+    The table may be one of a CAVE datastack.
+
     With ground truth also writes `nt_multi_split_bodies.csv` if the T-bars of some body are in several splits.
     """
+    if cave is not None and cave.transmitters is not None:
+        config = config.model_copy(update={"synister_feather": ctx.out.path(cave.transmitters)})
     if config.synister_feather is None:
         return None
     columns, truth, experimental = _open_inputs(config)
@@ -69,10 +79,19 @@ def load_neurotransmitters(
         bodies = with_consensus(bodies, experimental.table, config.override_celltype_before_consensus)
     _log_totals(joined, bodies)
 
-    define_tbars(ctx.engine, file, joined.names, joined.splits)
+    define_tbars(ctx.engine, file, joined.names, joined.splits, placed=synapses.placed)
     scores = _mean_scores(ctx, inside, joined) if config.export_mean_tbar_scores else None
     table = Neurotransmitters(
-        ctx.engine, joined.names, joined.splits, joined.tbars, bodies, scores, confusion, training, file
+        engine=ctx.engine,
+        names=joined.names,
+        splits=joined.splits,
+        num_tbars=joined.tbars,
+        bodies=bodies,
+        mean_scores=scores,
+        confusion=confusion,
+        training=training,
+        file=file,
+        placed=synapses.placed,
     )
     return table.keep(ctx)
 

@@ -21,13 +21,14 @@ from flyem_snapshot.inputs.synapses.points import (
     refuse_duplicates,
     write_kept_points,
 )
-from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
+from flyem_snapshot.inputs.synapses.settings import SynapsesSettings, given_path
 from flyem_snapshot.sources.checks import faults_of
 from flyem_snapshot.sources.pointlabels import label_points
 from flyem_snapshot.sources.pointtables import PointTable, known_sets
 from flyem_snapshot.sources.segmentation import reconnected
 from flyem_snapshot.sources.volumes import load_volumes
 from flyem_snapshot.stage import Context
+from flyem_snapshot.tables.cave import CaveTables
 from flyem_snapshot.tables.exclusions import Exclusions
 from flyem_snapshot.tables.rois import RoiAssignment, RoiSets
 from flyem_snapshot.tables.segmentation import Segmentation
@@ -37,11 +38,17 @@ logger = logging.getLogger(__name__)
 
 
 def load_synapses(
-    config: SynapsesSettings, ctx: Context, *, rois: RoiSets | None, dvid_seg: Segmentation | None
+    config: SynapsesSettings,
+    ctx: Context,
+    *,
+    rois: RoiSets | None,
+    dvid_seg: Segmentation | None,
+    cave: CaveTables | None = None,
 ) -> Synapses:
     """The filtered synapses of the two tables, in input order.
 
-    With a segmentation, supervoxel and body of every point are looked up in it.
+    With a segmentation, supervoxel and body of every point are looked up in it.  The tables may be those of a CAVE
+    datastack: then the ids of points do not say where they lie.
 
     The filters, in order: Fake points; zone; confidence (missing, then low); body 0; then partner rows whose two
     points both remain, and points that some remaining row needs.  Every loss is counted by reason.
@@ -49,14 +56,18 @@ def load_synapses(
     Raises DataError for tables that break a rule, and if no synapse remains.
     """
     sets = (rois or RoiSets()).named(config.roi_set_names)
-    table = open_points(config, sets, labelled=dvid_seg is not None, volumes=load_volumes(sets, ctx.out.root))
-    partners = PartnerTable.open(config.synapse_partners, sets)
+    if cave is not None:
+        files = {"synapse_points": ctx.out.path(cave.points), "synapse_partners": ctx.out.path(cave.partners)}
+        config = config.model_copy(update=files)
+    placed, volumes = cave is not None, load_volumes(sets, ctx.out.root)
+    table = open_points(config, sets, labelled=dvid_seg is not None, placed=placed, volumes=volumes)
+    partners = PartnerTable.open(given_path(config.synapse_partners), sets)
 
     if dvid_seg is not None:
         frozen = reconnected(dvid_seg, ctx.out.root)
         table.labels = label_points(table, frozen, ctx.engine, ctx.scratch / "labels", ctx.resume)
     judged = judge_points(table, config, ctx.scratch)
-    refuse_duplicates(ctx.engine, judged.ids, table.path)
+    refuse_duplicates(ctx.engine, judged.ids, table.path, placed=placed)
     staged = stage_partners(partners, ctx.scratch)
     partners_file, points_file = (f"{ctx.cache}/{name}" for name in (PARTNERS_FILE, POINTS_FILE))
     with ctx.out.create(partners_file) as path:
@@ -85,10 +96,12 @@ def _with_compartments(engine: Engine, known: list[str], partners: Path) -> list
 
 def check_synapses(config: SynapsesSettings, whole: Any) -> list[SnapshotError]:
     """What the headers of the two tables lack."""
+    if config.synapse_points is None:
+        return []
     sets = known_sets(whole.inputs.rois, config.roi_set_names)
     return faults_of(
         lambda: open_points(config, sets, labelled=bool(whole.inputs.dvid_seg.server)),
-        lambda: PartnerTable.open(config.synapse_partners, sets),
+        lambda: PartnerTable.open(given_path(config.synapse_partners), sets),
     )
 
 
@@ -106,6 +119,7 @@ def _record(
         "categories": points.categories,
         "num_points": points.rows,
         "num_partners": kept.rows,
+        "placed": table.placed,
     }
 
 
@@ -156,6 +170,6 @@ def _nothing_left(kept: KeptPartners, config: SynapsesSettings) -> DataError:
     }
     return DataError(
         f"none of {int(kept.losses.sum()):,} partner rows is left after filtering; the log says why for each",
-        file=Path(config.synapse_partners),
+        file=given_path(config.synapse_partners),
         hint=remedies.get(worst, "see the lines 'left out' of the log"),
     )

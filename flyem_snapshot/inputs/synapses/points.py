@@ -20,7 +20,7 @@ from flyem_snapshot.engine.columns import RowColumns
 from flyem_snapshot.engine.session import Engine, parquet
 from flyem_snapshot.engine.streams import FirstSeen, Vocabulary, tracked, write_parquet
 from flyem_snapshot.errors import DataError, SettingError
-from flyem_snapshot.inputs.synapses.settings import SynapsesSettings
+from flyem_snapshot.inputs.synapses.settings import SynapsesSettings, given_path
 from flyem_snapshot.sources.checks import Kind, Mask, Rules, float32
 from flyem_snapshot.sources.pointtables import AXES, PointBatch, PointTable, Volume
 from flyem_snapshot.tables import points as point_ids
@@ -70,11 +70,13 @@ def open_points(
     sets: Sequence[RoiSet],
     *,
     labelled: bool = False,
+    placed: bool = False,
     volumes: Mapping[str, Volume] | None = None,
 ) -> PointTable:
     """The point table, its header checked: DataError for all that is wrong with it.
 
-    `labelled` says that bodies come from a server, `volumes` are those of roi-sets.
+    `labelled` says that bodies come from a server, `placed` that coordinates are not in the ids but beside them,
+    `volumes` are those of roi-sets.
 
     Raises SettingError if the compartment column is one that has another meaning.
     """
@@ -94,7 +96,9 @@ def open_points(
     if config.compartment_column:
         needed[config.compartment_column] = "inputs.synapses.compartment-column"
         kinds[config.compartment_column] = Kind.TEXT
-    return PointTable(config.synapse_points, sets, needed, kinds, labelled=labelled, volumes=volumes)
+    return PointTable(
+        given_path(config.synapse_points), sets, needed, kinds, labelled=labelled, placed=placed, volumes=volumes
+    )
 
 
 def judge_points(table: PointTable, config: SynapsesSettings, scratch: Path) -> Judged:
@@ -171,7 +175,7 @@ def _fates(
 
     leave_out(kind == KINDS["Fake"], Fate.FAKE)
     if config.zone:
-        z = point_ids.decode(batch.ids)[2]
+        z = batch.coordinates()[2]
         leave_out(z >= ZONE_BORDER_Z if config.zone == "brain" else z < ZONE_BORDER_Z, Fate.ZONE)
     if config.min_confidence:
         # Compared as float32, the type of the column: 0.4 stored as float32 passes a threshold of 0.4.
@@ -182,19 +186,20 @@ def _fates(
     return fate
 
 
-def refuse_duplicates(engine: Engine, ids: Path, file: Path) -> None:
+def refuse_duplicates(engine: Engine, ids: Path, file: Path, *, placed: bool = False) -> None:
     """Raise DataError if two points have one id: their synapses would be counted twice."""
     twice = f"SELECT point_id, count(*) AS n FROM {parquet(ids)} GROUP BY point_id HAVING count(*) > 1"
     groups, rows = engine.rows(f"SELECT count(*), sum(n) FROM ({twice})")[0]
     if groups:
-        first = [_placed(row[0]) for row in engine.rows(f"SELECT point_id FROM ({twice}) ORDER BY point_id LIMIT 3")]
+        first = [row[0] for row in engine.rows(f"SELECT point_id FROM ({twice}) ORDER BY point_id LIMIT 3")]
+        hint = "remove the duplicates; two points may not lie on one voxel"
         raise DataError(
             f"{groups:,} point id{'s occur' if groups > 1 else ' occurs'} more than once",
             file=file,
             column="point_id",
             rows=int(rows),
-            examples=first,
-            hint="remove the duplicates; two points may not lie on one voxel",
+            examples=first if placed else [_placed(point_id) for point_id in first],
+            hint="remove the duplicates" if placed else hint,
         )
 
 
@@ -227,7 +232,7 @@ def write_kept_points(table: PointTable, config: SynapsesSettings, keep: Mask, p
 def _kept_batches(table: PointTable, plan: _Columns, keep: Mask, first_seen: FirstSeen) -> Iterator[pa.RecordBatch]:
     for batch in table.batches(plan.read, Rules(table.path)):
         mask = keep[batch.first_row : batch.first_row + len(batch.ids)]
-        kept = PointBatch(batch.raw.filter(pa.array(mask)), batch.first_row, batch.ids[mask], batch.combos[mask])
+        kept = batch.filter(mask)
         first_seen.add(kept.combos)
         yield plan.convert(kept)
 
@@ -236,7 +241,7 @@ class _Columns:
     """Which columns the kept points have, and how each is made.
 
     `names`: the input's columns in their order, without those dropped on load and without ROI columns (they are
-    in the combinations); ids or coordinates that the input lacks come after them.  Coordinates are in the ids, so
+    in the combinations); ids or coordinates that the input lacks come after them.  Where coordinates are in the ids,
     the file (`schema`) leaves them out.
     """
 
@@ -245,7 +250,8 @@ class _Columns:
         schema = table.schema
         given = [name for name in schema.names if name not in roi_columns and name not in DROPPED_COLUMNS]
         self.names = [*given, *(name for name in ("point_id", *AXES) if name not in given), COMBO]
-        self.read = [name for name in given if name not in AXES]
+        decoded = () if table.placed else AXES
+        self.read = [name for name in given if name not in decoded]
         self.compartment = config.compartment_column
         self.vocabularies = {
             name: Vocabulary()
@@ -260,8 +266,9 @@ class _Columns:
             "sv": pa.int64(),
             "conf": pa.float32(),
             COMBO: pa.int32(),
+            **dict.fromkeys(AXES, pa.int32()),
         }
-        self.schema = pa.schema([(name, types[name]) for name in self.names if name not in AXES])
+        self.schema = pa.schema([(name, types[name]) for name in self.names if name not in decoded])
 
     def convert(self, batch: PointBatch) -> pa.RecordBatch:
         """The columns of one batch, in the order and with the types of the schema."""

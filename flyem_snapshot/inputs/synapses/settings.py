@@ -17,16 +17,19 @@ class SynapsesSettings(Section):
         affects_result=False,
         doc="Directory of the synapse tables. Wherever a file name contains {syndir}, this is put in its place.",
     )
-    synapse_points: Path = setting(
+    synapse_points: Path | None = setting(
+        None,
         input_file=True,
         doc="""Table (Feather, Parquet or CSV) with one row for each T-bar (kind PreSyn) and each PSD (kind PostSyn).
         Columns: kind, conf, body (which is looked up if the segmentation is read from DVID), and either point_id or
-        x, y, z; optionally sv, ROI columns, and any others.""",
+        x, y, z; optionally sv, ROI columns, and any others. Required, unless the synapses are those of inputs.cave.""",
     )
-    synapse_partners: Path = setting(
+    synapse_partners: Path | None = setting(
+        None,
         input_file=True,
         doc="""Table (Feather, Parquet or CSV) with one row for each connection from a T-bar to a PSD.
-        Columns: pre_id and post_id, which are point ids; optionally conf_pre, conf_post, and any others.""",
+        Columns: pre_id and post_id, which are point ids; optionally conf_pre, conf_post, and any others. Required,
+        unless the synapses are those of inputs.cave.""",
     )
     zone: Literal["brain", "vnc"] | None = setting(
         None,
@@ -62,3 +65,9 @@ class SynapsesSettings(Section):
         affects_result=False,
         doc="Number of CPUs to use for the synapse tables.",
     )
+
+
+def given_path(path: Path | None) -> Path:
+    """The file of a synapse table; the rules of the configuration demand it where there is no other source."""
+    assert path is not None, "the rules demand it"
+    return path

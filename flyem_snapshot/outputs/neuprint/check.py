@@ -88,7 +88,9 @@ class _Check:
     def predicted(self) -> frozenset[str]:
         """The properties of Segments that say something of neurotransmitters, as far as they are known."""
         section = getattr(self.inputs, "neurotransmitters", None)
-        return PREDICTED_PROPERTIES if section is not None and section.synister_feather is not None else frozenset()
+        from_cave = getattr(getattr(self.inputs, "cave", None), "gives_transmitters", False)
+        predicted = from_cave or (section is not None and section.synister_feather is not None)
+        return PREDICTED_PROPERTIES if predicted else frozenset()
 
     def meta(self) -> Iterator[Problem]:
         """The hierarchy with its roi-sets put in, if their ROIs are known; a missing ROI is wrong only if it occurs."""

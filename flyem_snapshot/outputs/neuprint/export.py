@@ -39,6 +39,7 @@ from flyem_snapshot.outputs.neuprint.segments import CountedSegments, count_segm
 from flyem_snapshot.outputs.neuprint.settings import NeuprintSettings
 from flyem_snapshot.stage import Context
 from flyem_snapshot.tables.bodies import BodyAnnotations, BodySizes
+from flyem_snapshot.tables.cave import CaveTables
 from flyem_snapshot.tables.elements import Elements
 from flyem_snapshot.tables.neurotransmitters import Neurotransmitters
 from flyem_snapshot.tables.rois import COMBO, UNSPECIFIED
@@ -56,9 +57,10 @@ def export_neuprint(
     body_sizes: BodySizes | None,
     neurotransmitters: Neurotransmitters | None,
     dvid_seg: Segmentation | None,
+    cave: CaveTables | None = None,
 ) -> None:
     """Write every file of `neuprint/`."""
-    config = with_provenance(config, dvid_seg, annotations)
+    config = with_provenance(config, dvid_seg, annotations, cave)
     whole = whole_scope(config, ctx, synapses, elements)
     regions = regions_of_scope(whole)
     scope, bodies = touching(whole)

@@ -8,7 +8,7 @@ point in the scratch directory, and 8 a point asked for in the resume directory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from flyem_snapshot.sources.answers import Answers
 from flyem_snapshot.sources.checks import Mask, Rules
 from flyem_snapshot.sources.dvid.frozen import Frozen, Labels
 from flyem_snapshot.sources.dvid.mutations import all_splits
-from flyem_snapshot.sources.pointtables import PointTable
+from flyem_snapshot.sources.pointtables import PointBatch, PointTable
 from flyem_snapshot.tables import points as point_ids
 
 logger = logging.getLogger(__name__)
@@ -53,19 +53,30 @@ class PointLabels:
     outside: int
 
 
-def label_points(table: PointTable, frozen: Frozen, engine: Engine, scratch: Path, resume: Path) -> PointLabels:
+def label_points(
+    table: PointTable,
+    frozen: Frozen,
+    engine: Engine,
+    scratch: Path,
+    resume: Path,
+    *,
+    columns: Sequence[str] = (),
+    check: Callable[[PointBatch, Rules], None] | None = None,
+) -> PointLabels:
     """Look up the supervoxel of every point and the body of every supervoxel, as they were at the frozen moment.
 
     Where the table has a column `sv`, only those are looked up that some split may have changed since.  An
-    interrupted run goes on with the answers in `resume`.  Raises DvidError if the server fails, and DataError if
+    interrupted run goes on with the answers in `resume`.  Before anything is asked, `check` sees every batch, with
+    `columns`.  Raises DvidError if the server fails, and DataError if
     points lie on supervoxels that belong to no body.
     """
     scratch.mkdir(parents=True)
     doubtful = _doubtful(frozen) if "sv" in table.file.schema.names else None
-    asked = _staged(table, frozen, scratch, doubtful)
+    seen = _Seen(table, tuple(columns), check)
+    asked = _staged(seen, frozen, scratch, doubtful)
     if _is_wrong(asked.sample, frozen):
         logger.warning("%s: the supervoxels are not those of these points, so all are looked up", table.path)
-        asked = _staged(table, frozen, scratch, None)
+        asked = _staged(seen, frozen, scratch, None)
     _look_up(asked, frozen, engine, resume)
     undo = frozen.undo(asked.sv[part] for part in _parts(asked.rows))
     if undo:
@@ -92,14 +103,30 @@ class _Asked:
     sample: list[tuple[np.ndarray[Any, Any], Labels]] = field(default_factory=list)
 
 
-def _staged(table: PointTable, frozen: Frozen, scratch: Path, doubtful: Labels | None) -> _Asked:
+@dataclass(frozen=True)
+class _Seen:
+    """A table whose batches are checked as they are read."""
+
+    table: PointTable
+    columns: tuple[str, ...]
+    check: Callable[[PointBatch, Rules], None] | None
+
+    def batches(self, columns: Sequence[str], rules: Rules) -> Iterator[PointBatch]:
+        """The batches, with these columns besides those of the check."""
+        for batch in self.table.batches([*self.columns, *columns], rules):
+            if self.check is not None:
+                self.check(batch, rules)
+            yield batch
+
+
+def _staged(table: _Seen, frozen: Frozen, scratch: Path, doubtful: Labels | None) -> _Asked:
     """Read the table once: take supervoxels that are surely right, and note the points of all others.
 
     `doubtful` are supervoxels that may be out of date; None says that all are.
     """
     given = doubtful is not None
     box = frozen.labelmap.info.box_zyx
-    rules, path = Rules(table.path), scratch / "sv.bin"
+    rules, path = Rules(table.table.path), scratch / "sv.bin"
     asked = _Asked(np.zeros(0, np.uint64), scratch / "lookups.parquet", 0, 0, 0, given)
 
     def batches() -> Iterator[pa.RecordBatch]:

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import feather
 
-from flyem_snapshot.errors import ServiceError
+from flyem_snapshot.errors import DataError, ServiceError
 from flyem_snapshot.sources import pointlabels
 from tests.dvid_double import DvidDouble
 from tests.live_connectome import live_connectome
@@ -101,3 +102,20 @@ def test_a_split_that_comes_before_a_resumed_labelling_does_not_shift_its_answer
 
         assert len(editor.log) == moment + 3
         assert disagreements(out, Truth(editor.states[moment]), live) == []
+
+
+@pytest.mark.parametrize("column", ["kind", "pre_id"])
+def test_a_fault_of_the_tables_is_found_before_the_server_is_asked_about_points(live, tmp_path, column):
+    config = prepare(live, live.locked, tmp_path)
+    path = tmp_path / ("points.feather" if column == "kind" else "partners.feather")
+    table = feather.read_table(path)
+    values = table[column].to_pylist()
+    values[-1] = "Preesyn" if column == "kind" else None
+    table = table.set_column(table.schema.get_field_index(column), column, pa.array(values))
+    feather.write_feather(table, str(path))
+
+    with pytest.raises(DataError, match=f"column '{column}'"):
+        snapshot(config)
+
+    # Only those of the annotated points were looked up.
+    assert len(live.dvid.asked("segmentation/labels$")) == 1

@@ -16,6 +16,7 @@ from flyem_snapshot.inputs.synapses.points import (
     Fate,
     Judged,
     KeptPoints,
+    check_points,
     judge_points,
     open_points,
     refuse_duplicates,
@@ -63,12 +64,13 @@ def load_synapses(
     table = open_points(config, sets, labelled=dvid_seg is not None, placed=placed, volumes=volumes)
     partners = PartnerTable.open(given_path(config.synapse_partners), sets)
 
+    staged = stage_partners(partners, ctx.scratch)
     if dvid_seg is not None:
         frozen = reconnected(dvid_seg, ctx.out.root)
-        table.labels = label_points(table, frozen, ctx.engine, ctx.scratch / "labels", ctx.resume)
+        folders = ctx.scratch / "labels", ctx.resume
+        table.labels = label_points(table, frozen, ctx.engine, *folders, columns=["kind"], check=check_points)
     judged = judge_points(table, config, ctx.scratch)
     refuse_duplicates(ctx.engine, judged.ids, table.path, placed=placed)
-    staged = stage_partners(partners, ctx.scratch)
     partners_file, points_file = (f"{ctx.cache}/{name}" for name in (PARTNERS_FILE, POINTS_FILE))
     with ctx.out.create(partners_file) as path:
         kept = join_partners(ctx.engine, partners, staged, judged, config, path)

@@ -122,11 +122,7 @@ def _judged_batches(
     # Other integer types cannot hold what does not fit.
     wide = [name for name in ("sv",) if name in table.schema.names and table.schema.field(name).type == pa.uint64()]
     for batch in table.batches([*columns, *wide], rules):
-        kind = kinds.encode(batch.raw["kind"])
-        is_other = (kind == 0) | (kind > len(KINDS))
-        rules.refuse(
-            "kind", "is neither PreSyn nor PostSyn", is_other, batch.raw["kind"], "mend or remove these points"
-        )
+        kind = _kinds(batch, kinds, rules)
         body = rules.integers("body", batch.raw["body"], "points in no body must have body 0")
         rules.refuse("body", "is negative", body < 0, body, "points in no body must have body 0")
         for name in wide:
@@ -143,6 +139,19 @@ def _judged_batches(
         yield pa.record_batch(
             [pa.array(a).cast(f.type) for a, f in zip(arrays, IDS_SCHEMA, strict=True)], schema=IDS_SCHEMA
         )
+
+
+def check_points(batch: PointBatch, rules: Rules) -> None:
+    """Hold a batch with the column `kind` to the rules that need no body, before hours are spent on bodies."""
+    _kinds(batch, Vocabulary(KINDS), rules)
+
+
+def _kinds(batch: PointBatch, kinds: Vocabulary, rules: Rules) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The code of each point's kind; what is no kind breaks a rule."""
+    kind = kinds.encode(batch.raw["kind"])
+    is_other = (kind == 0) | (kind > len(KINDS))
+    rules.refuse("kind", "is neither PreSyn nor PostSyn", is_other, batch.raw["kind"], "mend or remove these points")
+    return kind
 
 
 def _compartments(batch: PointBatch, config: SynapsesSettings, judged: Judged, file: Path) -> np.ndarray[Any, Any]:

@@ -24,7 +24,7 @@ class Truth:
 
     def __init__(self, state: Labels) -> None:
         self.cube = state.cube
-        self.svs, counts = np.unique(self.cube, return_counts=True)
+        self.svs, counts = counted(self.cube)
         owner = dict(zip(*(entry.tolist() for entry in state.entries), strict=True))
         self.owners = np.array([owner.get(sv, sv) for sv in self.svs.tolist()], np.uint64)
         self.empty = {sv for sv, body in owner.items() if body} - set(self.svs.tolist())
@@ -59,6 +59,18 @@ class Truth:
         return {sv: body for sv, body in pairs if body and (body in self.shared or body != sv)}
 
 
+_COUNTED: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+
+def counted(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The supervoxels of a cube (sorted), and how many voxels each has; most states share their cube."""
+    if id(cube) not in _COUNTED:
+        if len(_COUNTED) > 10:
+            _COUNTED.clear()
+        _COUNTED[id(cube)] = (cube, *np.unique(cube, return_counts=True))  # with the cube, so that its id stays its own
+    return _COUNTED[id(cube)][1:]
+
+
 def roi_names(zyx: np.ndarray) -> dict[str, list[str | None]]:
     """The ROI of each point in both roi-sets, None outside; the instances overlap, and the one listed last counts."""
     z, _, x = (zyx // 32).T
@@ -86,7 +98,7 @@ def nuclei(live: LiveConnectome, uuid: str) -> pa.Table:
     """The annotated points, by z, y, x, and their radius."""
     instance = live.repo.instances["nuclei"]
     blocks = instance.elements.at(live.repo.node(uuid)).values()
-    points = sorted(((*e["Pos"][::-1], float(e["Prop"]["radius"])) for block in blocks for e in block or []))
+    points = sorted((*e["Pos"][::-1], float(e["Prop"]["radius"])) for block in blocks for e in block or [])
     z, y, x, radius = zip(*points, strict=True)
     return pa.table({"z": z, "y": y, "x": x, "radius": radius})
 
@@ -119,8 +131,9 @@ def write_flat(live: LiveConnectome, uuid: str, folder: Path, live_config: Mappi
     for name, table in (("mito", mito(live)), ("nuclei", nuclei(live, uuid))):
         zyx = zyx_of(table)
         rois = {key: pa.array(values) for key, values in roi_names(zyx).items()}
-        table = pa.table({c: table[c] for c in table.column_names} | {"body": truth.bodies(zyx), **rois})
-        feather.write_feather(table, str(folder / f"{name}.feather"))
+        given = {column: table[column] for column in table.column_names}
+        complete = pa.table({**given, "body": truth.bodies(zyx), **rois})
+        feather.write_feather(complete, str(folder / f"{name}.feather"))
     feather.write_feather(annotations(live, uuid), str(folder / "annotations.feather"))
     sizes = {"body": list(truth.sizes), "size": list(truth.sizes.values())}
     feather.write_feather(pa.table(sizes), str(folder / "sizes.feather"))

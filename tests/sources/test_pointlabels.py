@@ -160,7 +160,9 @@ def test_only_supervoxels_that_a_split_may_have_changed_are_looked_up(dvid, repo
     edited(repo, seg)
     repo.commit(repo.root)
     label(zyx, repo.root, before)
-    asked = sorted(tuple(point[::-1]) for request in dvid.asked("/labels$") for point in request.json())
+    compared, *rest = dvid.asked("/labels$")
+    assert len(compared.json()) <= 100  # a sample of the table is compared with the server
+    asked = sorted(tuple(point[::-1]) for request in rest for point in request.json())
     # 20 was split, and with body 1 its supervoxels 1 and 2 (the body's parts were cleaved off before).
     assert asked == sorted(map(tuple, zyx[np.isin(before, [20, 1, 2])].tolist()))
 

@@ -30,9 +30,8 @@ def ask_all(path, lots, fail_at=None):
         asked.append(list(questions))
         return double(questions)
 
-    with Answers(path) as answers:
-        with contextlib.suppress(InterruptedError):
-            found.extend(list(answers.next(lot, ask)) for lot in lots)
+    with Answers(path) as answers, contextlib.suppress(InterruptedError):
+        found.extend(list(answers.next(lot, ask)) for lot in lots)
     return found, answers.resumed, asked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -23,7 +24,7 @@ BATCH: Final = 10_000
 """Ids a request; they are sent as JSON."""
 
 
-class History:
+class History(abc.ABC):
     """The part of a chunked graph's interface that asks about edits.  All of it only reads."""
 
     def __init__(self, service: Service) -> None:
@@ -167,8 +168,9 @@ class History:
         )
         return np.isin(ids, valid.astype(np.uint64))
 
+    @abc.abstractmethod
     def _base(self) -> str:
-        raise NotImplementedError
+        """The address of the table that the calls are about."""
 
 
 def _seconds(timestamp: datetime | None) -> str | None:

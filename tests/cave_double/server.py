@@ -12,15 +12,16 @@ from tests.cave_double.accounts import SERVICE_TOKEN, Accounts, User, auth_call,
 from tests.cave_double.annotation import annotation_call
 from tests.cave_double.clock import Clock
 from tests.cave_double.datastacks import AlignedVolume, Datastack
-from tests.cave_double.faults import LOGIN_PAGE
+from tests.cave_double.faults import LOGIN_PAGE, ServiceFaults
 from tests.cave_double.graph import ChunkedGraph
 from tests.cave_double.graph_calls import graph_call, graph_error, segmentation_info
 from tests.cave_double.info import info_call
 from tests.cave_double.materialize import materialize_call
 from tests.cave_double.replies import Refusal, Reply, Request, hidden, json_reply, plain
 from tests.cave_double.schemas import schema_call
-from tests.cave_double.serving import HttpDouble
+from tests.cave_double.serving import ServiceHandler
 from tests.cave_double.states import States, state_call
+from tests.http_double import HttpDouble
 
 QUERY_LIMIT = 200_000
 
@@ -51,8 +52,10 @@ class CaveDouble(HttpDouble):
     the services say of themselves.
     """
 
+    handler = ServiceHandler
+
     def __init__(self, *, port: int = 0, log: bool = True) -> None:
-        super().__init__(port=port, log=log)
+        super().__init__(ServiceFaults(), port=port, log=log)
         self.lock = threading.RLock()
         self.clock = Clock()
         self.accounts = Accounts()

@@ -20,7 +20,9 @@ def pytest_generate_tests(metafunc):
     """Run a check on each connectome in each version of Neo4j; one that asks for `odd`, on the odd one only."""
     if "db" in metafunc.fixturenames:
         names = ["odd"] if "odd" in metafunc.fixturenames else list(SAMPLE)
-        which = [f"{name}-{version}" for name in names for version in neo4j_homes.VERSIONS]
+        # The example is asked in one version: what versions treat differently is in the odd one, and 5.26 also has the
+        # million PSDs of test_large.py.
+        which = [f"{n}-{v}" for n in names for v in neo4j_homes.VERSIONS if n == "odd" or v != neo4j_homes.VERSIONS[-1]]
         metafunc.parametrize("db", which, indirect=True, scope="session")
 
 

@@ -148,9 +148,9 @@ SETTINGS = [
         **{"outputs.meshes.main": {"export-meshes": True}},
     ),
     setting(
-        "ROIs from DVID",
-        "7:9: inputs.rois.roi-sets.layer.source: this version of flyem-snapshot does not read ROIs from DVID "
-        "('dvid-rois')\n  hint: write source: point-table",
+        "ROIs from DVID without a server",
+        "7:9: inputs.rois.roi-sets.layer.source: 'dvid-rois' needs a DVID server, and none is named\n"
+        "  hint: set inputs.dvid-seg.server or inputs.rois.dvid.server, or write source: point-table",
         **{ROIS + "layer.source": "dvid-rois"},
     ),
     setting(

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from flyem_snapshot.cave.encoding import id_list, plain
+from flyem_snapshot.cave.encoding import exact, id_list
 from flyem_snapshot.cave.http import Incomplete, segment
 from flyem_snapshot.cave.service import Service, anything, integer, integers, names, record, records, text
 from flyem_snapshot.cave.uploads import Upload
@@ -27,8 +27,9 @@ class AnnotationClient:
     """The annotation tables of a datastack's aligned volume.
 
     An annotation is a dict by the table's schema, such as `{"pt": {"position": [1, 2, 3]}, "volume": 71.1}`; numpy
-    values may be anywhere in it, and fields that the schema does not know are dropped by the service.  Nothing that
-    changes a table is sent twice, unless it is certain that it was not done.
+    values may be anywhere in it, and fields that the schema does not know are dropped by the service.  Ids (`id`,
+    `target_id`, ...) are integers: TypeError for floats, which cannot hold them, but NaN means that there is none.
+    Nothing that changes a table is sent twice, unless it is certain that it was not done.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class AnnotationClient:
             "table_metadata": _given(about) or None,
         }
         body = {"schema_type": schema_name, "table_name": table_name, "metadata": _given(metadata)}
-        return self._service.change("POST", self._path(aligned_volume_name), body, text)
+        return self._service.change("POST", self._path(aligned_volume_name), body, text, in_words=True)
 
     def update_metadata(
         self, table_name: str, aligned_volume_name: str | None = None, **metadata: Any
@@ -173,7 +174,7 @@ class AnnotationClient:
         def look_up(ids: list[int]) -> list[dict[str, Any]]:
             return self.get_annotation(table_name, ids, aligned_volume_name)
 
-        return Upload(insert, look_up, choose_ids=choose_ids).run([plain(row) for row in rows])
+        return Upload(insert, look_up, choose_ids=choose_ids).run([_row(row) for row in rows])
 
     def post_annotation_df(
         self,
@@ -183,7 +184,11 @@ class AnnotationClient:
         *,
         choose_ids: bool = False,
     ) -> list[int]:
-        """Upload the rows of a DataFrame; a column `<point>_position` holds positions, and an empty value is none."""
+        """Upload the rows of a DataFrame; a column `<point>_position` holds positions, and an empty value is none.
+
+        TypeError for ids in a column of floats, which pandas makes of integers where one is missing: the dtype Int64
+        keeps them.
+        """
         rows = (_nested(row) for row in df.to_dict("records"))
         return self.post_annotation(table_name, rows, aligned_volume_name, choose_ids=choose_ids)
 
@@ -198,7 +203,7 @@ class AnnotationClient:
         Conflict for one that was replaced before.
         """
         path = f"{self._path(aligned_volume_name, table_name)}/annotations"
-        rows = [plain(row) for row in ([data] if isinstance(data, Mapping) else data)]
+        rows = [_row(row) for row in ([data] if isinstance(data, Mapping) else data)]
         if any("id" not in row for row in rows):
             raise ValueError("an annotation to be updated needs the 'id' of the one that it replaces")
         new: dict[int, int] = {}
@@ -282,9 +287,15 @@ def _with_resolution(found: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "voxel_resolution": [found[part] for part in parts]}
 
 
+def _row(annotation: Mapping[Any, Any]) -> dict[str, Any]:
+    """An annotation as it is sent: without an `id` that is missing; TypeError for an id that is a float."""
+    row = exact(annotation)
+    return row if row.get("id", 0) is not None else {name: value for name, value in row.items() if name != "id"}
+
+
 def _nested(row: Mapping[Any, Any]) -> dict[str, Any]:
     """An annotation from a row in which positions have columns of their own; what is missing is left out."""
-    values = plain(row)
+    values = exact(row)
     nested: dict[str, Any] = {}
     for name, value in values.items():
         if value is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from flyem_snapshot.cave.service import Service, record, records
 
 if TYPE_CHECKING:
     from flyem_snapshot.cave.http import Transport
+
+logger = logging.getLogger(__name__)
 
 _INSTRUCTIONS = """\
 A new token has to be fetched by hand:
@@ -31,7 +34,8 @@ class AuthClient:
 
     It is `auth_token` if given; else that under the key `auth_token_key` in `auth_token_file`, if given; else in the
     first of these files that has the key, all in `~/.cloudvolume/secrets`: `{host}-cave-secret.json`,
-    `cave-secret.json`, `chunkedgraph-secret.json`.  Files are read here, nothing is asked of a server.
+    `cave-secret.json`, `chunkedgraph-secret.json`.  Files are read here, nothing is asked of a server; a file that was
+    named and has no such key is logged.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class AuthClient:
         if token is not None:
             self.token = token
         else:
-            transport.token = tokens.find_token(self._read_from(), token_key)
+            transport.token = self._found()
 
     def __repr__(self) -> str:
         return f"<AuthClient of {self._service.server}, {'with' if self.token else 'without'} a token>"
@@ -134,10 +138,16 @@ class AuthClient:
         if token is not None:
             self.token = token
         else:
-            self._transport.token = tokens.find_token(self._read_from(), self._key)
+            self._transport.token = self._found()
 
-    def _read_from(self) -> list[Path]:
-        return [self._file] if self._file is not None else tokens.candidates(self._service.server)
+    def _found(self) -> str | None:
+        """The token in the files; None if there is none, with a warning if the file was named."""
+        files = [self._file] if self._file is not None else tokens.candidates(self._service.server)
+        token = tokens.find_token(files, self._key)
+        if token is None and self._file is not None:
+            message = "%s has no token under the key '%s', or does not exist: the services are asked without one"
+            logger.warning(message, self._file, self._key)
+        return token
 
     def _write_to(self, token_file: Path | str | None, key: str) -> list[Path]:
         if token_file is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _SAFE: Final = 1 << 53
 """Integers beyond this lose their last digits in JavaScript."""
+
+ID_NAME: Final = re.compile(r"(^|_)id(_|$)")
+"""Found in names of columns and fields with ids, such as `pt_root_id`; a join may have put a suffix behind them."""
 
 
 def encode(value: Any) -> bytes:
@@ -57,6 +61,31 @@ def _finite(number: float) -> float | None:
     if math.isinf(number):
         raise ValueError("an infinite number cannot be sent as JSON")
     return number
+
+
+def exact(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """`plain` of values by names of columns or fields, at any depth; TypeError for an id that is a float.
+
+    Such a float has lost its last digits, or may have.  NaN is a missing value, also for an id.
+    """
+    found: dict[str, Any] = plain(values)
+    for name, value in found.items():
+        _refuse_floats(name, value)
+    return found
+
+
+def _refuse_floats(name: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for inner, part in value.items():
+            _refuse_floats(inner, part)
+    elif isinstance(value, list):
+        for part in value:
+            _refuse_floats(name, part)
+    elif isinstance(value, float) and ID_NAME.search(name):
+        raise TypeError(
+            f"'{name}' must hold integers, not the float {value!r}: floats lose the last digits of 64-bit ids (pandas "
+            "makes floats of integers where one is missing, unless the column has the dtype Int64)"
+        )
 
 
 def for_javascript(value: Any) -> Any:

@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError, Ne
 
 from flyem_snapshot import __version__
 from flyem_snapshot.cave.failures import CaveError, TimedOut, TooManyRequests
+from flyem_snapshot.cave.pool import abandonable, waited
 from flyem_snapshot.cave.refusals import understood
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,8 @@ class Transport:
                 raise outcome.error
             wait = outcome.wait if outcome.wait is not None else self._backoff(tries)
             logger.warning("%s; trying again in %.1f s", outcome.error.message, wait)
-            time.sleep(wait)
+            if not waited(wait):
+                raise outcome.error
             tries += 1
 
     def error(self, call: Call, problem: str, *, hint: str = "") -> CaveError:
@@ -159,7 +161,7 @@ class Transport:
 
     def _attempt(self, call: Call, parse: Callable[[requests.Response], T], tries: int) -> _Success[T] | _Failure:
         try:
-            with self._session(call) as session:
+            with self._session(call) as session, abandonable():
                 response = session.request(
                     call.method,
                     call.target,

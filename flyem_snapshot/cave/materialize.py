@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from flyem_snapshot.cave import queries, rows
-from flyem_snapshot.cave.encoding import encode, id_list
+from flyem_snapshot.cave.encoding import encode, exact, id_list
 from flyem_snapshot.cave.failures import LimitError, VersionError
 from flyem_snapshot.cave.http import Call, segment
 from flyem_snapshot.cave.queries import Filter, Filters, by_table, columns_of, given, positive
@@ -36,8 +36,9 @@ class MaterializeClient(Versions):
     of a table's schema has `dataframe_resolution` and `notices`, which are logged, too.
 
     `filter_*` arguments are {column: value}: `filter_in_dict` and `filter_out_dict` take lists, `filter_spatial_dict`
-    ((x0, y0, z0), (x1, y1, z1)), both ends included, the others one value.  Services ignore exclusions, so
-    `filter_out_dict` is applied here, to the rows that came: a `limit` counts those before.
+    ((x0, y0, z0), (x1, y1, z1)), both ends included, the others one value.  Ids in filters are integers, of
+    any kind; TypeError for floats, which cannot hold them.  Services ignore exclusions, so `filter_out_dict` is
+    applied here, to the rows that came: a `limit` counts those before.
 
     LimitError if the service cut the answer off, unless that is what `limit` asked for.
     """
@@ -119,7 +120,7 @@ class MaterializeClient(Versions):
     ) -> int:
         """How many rows a query would find, reckoned by the service; filters as for `query_table`, without `out`."""
         keys = {"filter_greater_equal_dict": filter_greater_equal_dict, **filters}
-        body = {key: by_table(value, table) for key, value in keys.items() if value}
+        body = {key: by_table(exact(value), table) for key, value in keys.items() if value}
         if "filter_out_dict" in body:
             raise ValueError("the service ignores exclusions, so it cannot count them: query the rows")
         path = f"version/{self._number(version)}/table/{segment(table)}/query"

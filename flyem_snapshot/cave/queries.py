@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flyem_snapshot.cave.encoding import plain
+from flyem_snapshot.cave.encoding import exact, plain
 
 ARGUMENTS: Final[Mapping[str, Any]] = {
     "direct_sql_pandas": True,  # without it one missing value turns 64-bit ids into floats, on the server
@@ -27,6 +27,8 @@ class Filters:
     `equal`, `greater`, `less`, `greater_equal`, `less_equal`: one value.  `among`: a list of values; `out`: a list of
     values, or one, that are not wanted: the service ignores such a filter, so it is applied to what it answers.
     `spatial`: [[x0, y0, z0], [x1, y1, z1]], in the table's own voxels, both ends included.  `regex`: for texts.
+
+    TypeError for ids that are floats, which cannot hold them.  A missing value in a list counts for nothing.
     """
 
     equal: Filter = field(default_factory=dict)
@@ -43,7 +45,7 @@ class Filters:
         """The filters as the service reads them, of one table or (None) of those that are named in them."""
         named = {
             "filter_equal_dict": self.equal,
-            "filter_in_dict": self.among,
+            "filter_in_dict": _without_gaps(self.among),
             "filter_greater_dict": self.greater,
             "filter_less_dict": self.less,
             "filter_greater_equal_dict": self.greater_equal,
@@ -51,14 +53,25 @@ class Filters:
             "filter_spatial_dict": self.spatial,
             "filter_regex_dict": self.regex,
         }
-        return {key: by_table(plain(given), table) for key, given in named.items() if given}
+        return {key: by_table(exact(given), table) for key, given in named.items() if given}
 
     def excluded(self) -> dict[str, Any]:
         """Column -> values that are not wanted, for a query of one table."""
         columns: dict[str, Any] = {}
-        for name, given in plain(self.out).items():
+        for name, given in exact(self.out).items():
             columns |= given if isinstance(given, dict) else {name: given}
         return columns
+
+
+def _without_gaps(given: Filter) -> Filter:
+    """Lists of values, of one table or of several, without those that are missing: no value is equal to those."""
+    return {name: _full(value) for name, value in plain(given).items()}
+
+
+def _full(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _without_gaps(value)
+    return [part for part in value if part is not None] if isinstance(value, list) else value
 
 
 def by_table(given: Mapping[str, Any], table: str | None) -> dict[str, Any]:

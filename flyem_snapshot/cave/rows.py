@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flyem_snapshot.cave.encoding import ID_NAME
 from flyem_snapshot.cave.http import Incomplete
 from flyem_snapshot.cave.refusals import understood
 
@@ -21,20 +22,18 @@ if TYPE_CHECKING:
 
 Format = Literal["arrow", "pandas"]
 
-_ID: Final = re.compile(r"(^|_)(id|root_id|supervoxel_id)(_|$)")
-"""Names of columns with ids; a join may have put a suffix behind them."""
-
 _END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _NOTICES: Final = re.compile(r",\s*(?=Table Owner Notice on |\d{3} - )")
-_LIMITED: Final = re.compile(r"\bLimited\b")
+_LIMITED: Final = re.compile(r'\d{3} - "?Limited query to (\d+) rows"?(?:,\s*|$)')
+"""The notice of the service itself, with no quote at its end; owners of tables may write of limits as they like."""
 
 
 def arrow_of(response: requests.Response) -> pa.Table:
     """The rows of an answer, one Arrow IPC stream.
 
     Its metadata: `dataframe_resolution` (nanometres of a unit of positions, as text), `notices` (JSON list of texts)
-    and `limited` (`true` if the service said that it may have left rows out).  Incomplete if it is no whole stream, or
-    if ids came as floats.
+    and `limited` (`true` if the service said that it gives no more rows than these, so that it may have left some out).
+    Incomplete if it is no whole stream, or if ids came as floats.
     """
     try:
         with pa.ipc.open_stream(io.BytesIO(response.content)) as reader:
@@ -46,12 +45,12 @@ def arrow_of(response: requests.Response) -> pa.Table:
     # Cut off between two messages, a stream reads as a shorter one; there is one batch, even where there is no row.
     if not batches and not response.content.endswith(_END):
         raise Incomplete("the Arrow stream breaks off before its rows")
-    notices = split_notices(response.headers.get("Warning", ""))
+    notices, limited = _heard(response.headers.get("Warning", ""), len(table))
     return _exact_ids(table).replace_schema_metadata(
         {
             "dataframe_resolution": response.headers.get("dataframe_resolution", ""),
-            "notices": json.dumps([notice for notice in notices if not _LIMITED.search(notice)]),
-            "limited": str(any(_LIMITED.search(notice) for notice in notices)).lower(),
+            "notices": json.dumps(notices),
+            "limited": str(limited).lower(),
         }
     )
 
@@ -59,6 +58,18 @@ def arrow_of(response: requests.Response) -> pa.Table:
 def split_notices(header: str) -> list[str]:
     """The notices of a Warning header, in which they are joined by commas that they may have themselves."""
     return [notice.strip() for notice in _NOTICES.split(header) if notice.strip()]
+
+
+def _heard(header: str, count: int) -> tuple[list[str], bool]:
+    """The notices of a Warning header, and whether one says that the service gives no more than so many rows."""
+    notices: list[str] = []
+    limited = False
+    for notice in split_notices(header):
+        match = _LIMITED.match(notice)
+        limited = limited or (match is not None and int(match[1]) == count)
+        if rest := notice[match.end() :] if match else notice:
+            notices.append(rest)
+    return notices, limited
 
 
 def notices_of(table: pa.Table) -> list[str]:
@@ -117,7 +128,7 @@ def as_format(table: pa.Table, form: Format) -> pa.Table | pd.DataFrame:
 def _exact_ids(table: pa.Table) -> pa.Table:
     """The table with ids as int64; Incomplete if they came as floats, which have lost their last digits."""
     for place, field in enumerate(table.schema):
-        if not _ID.search(field.name) or pa.types.is_integer(field.type):
+        if not ID_NAME.search(field.name) or pa.types.is_integer(field.type):
             continue
         if table[field.name].null_count == len(table):
             table = table.set_column(place, field.name, pa.nulls(len(table), pa.int64()))

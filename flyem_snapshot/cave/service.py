@@ -85,15 +85,20 @@ class Service:
         """The answer to a POST that only reads, so that it may be sent again."""
         return self.transport.json(Call("POST", f"{self.server}/{path}", params, encode(body)), check)
 
-    def change(self, method: str, path: str, body: Any, check: Callable[[Any], T]) -> T:
-        """The answer to a request that changes something; it is sent once.  An answer that is no JSON is a text."""
+    def change(self, method: str, path: str, body: Any, check: Callable[[Any], T], *, in_words: bool = False) -> T:
+        """The answer to a request that changes something; it is sent once.
+
+        An answer that is no JSON is a text; with `in_words` also one that is JSON, but no text: a name may be `null`.
+        """
         content = None if body is None else encode(body)
 
         def parse(response: requests.Response) -> T:
+            words = response.content.decode("utf-8", "replace").strip()
             try:
-                return check(json.loads(response.content))
+                answer = json.loads(response.content)
             except ValueError:
-                return check(response.content.decode("utf-8", "replace").strip())
+                answer = words
+            return check(words if in_words and not isinstance(answer, str) else answer)
 
         return self.transport.send(Call(method, f"{self.server}/{path}", body=content, changes=True), parse)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flyem_snapshot.cave.failures import LimitError, TimedOut
+from flyem_snapshot.cave.pool import Pool
 from flyem_snapshot.cave.rows import is_limited
 
 logger = logging.getLogger(__name__)
@@ -64,10 +64,13 @@ class Windows:
         """The row limit of the service, once it has shown."""
 
     def run(self, lo: int, width: int | None, workers: int) -> Iterator[IdWindow]:
-        """Windows from `lo` on, ascending and without gaps, until nothing is left."""
+        """Windows from `lo` on, ascending and without gaps, until nothing is left.
+
+        The first failure ends it, in whichever window; what is still under way then is given up.
+        """
         expected, found = self._count(), 0
         logger.info("%s: %s rows from id %s on", self._what, f"{expected:,}", f"{lo:,}")
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="cave")
+        pool = Pool(workers)
         asked: deque[_Asked] = deque()
         width, reach = width or WIDTH, lo
         try:
@@ -75,8 +78,8 @@ class Windows:
                 while len(asked) < 2 * workers and reach < END:
                     asked.append(self._submit(pool, reach, min(reach + width, END)))
                     reach = asked[-1].hi
+                table = pool.first_of([window.answer for window in asked])
                 first = asked.popleft()
-                table = first.answer.result()
                 if table is None:
                     # Those behind it are as wide, and would be cut off as well.
                     while asked:
@@ -93,16 +96,15 @@ class Windows:
                 elif self._is_sparse(first, table):
                     width = max(width, 2 * (first.hi - first.lo))
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.give_up()
         if found != expected:
             raise self._odd(f"{self._what} gave {found:,} rows from id {lo:,} on, and should have {expected:,}")
 
-    def _submit(self, pool: ThreadPoolExecutor, lo: int, hi: int) -> _Asked:
-        context = copy_context()  # the prefix of log lines goes with the work
-        return _Asked(lo, hi, pool.submit(context.run, self._window, lo, hi))
+    def _submit(self, pool: Pool, lo: int, hi: int) -> _Asked:
+        return _Asked(lo, hi, pool.submit(self._window, lo, hi))
 
     def _window(self, lo: int, hi: int) -> pa.Table | None:
-        """The rows of a window, sorted by id; None if it has too many for one answer."""
+        """The rows of a window, sorted by id; None if they are too many for one answer: then it has two ids or more."""
         try:
             table = self._ask(lo, hi)
         except LimitError:
@@ -120,7 +122,8 @@ class Windows:
         if pc.count_distinct(ids).as_py() != len(table):
             raise self._odd(f"{self._what} has several rows with the same id")
         # As many rows as ids are all there can be, although the service says the same then as when it leaves some out.
-        if len(table) < hi - lo and is_limited(table):
+        # No rows at all are no answer that a limit cuts off; the count shows whether that was true.
+        if 0 < len(table) < hi - lo and is_limited(table):
             self._most = len(table)
             return None
         return table.sort_by("id").combine_chunks()

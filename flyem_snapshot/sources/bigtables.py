@@ -38,15 +38,7 @@ class BigTable:
         """
         schema, rows = open_header(path)
         kind = sniff_format(path)
-        seen = {name.lower(): name for name in reserved}
-        for name in schema.names:
-            # SQL does not tell such names apart.
-            if (other := seen.setdefault(name.lower(), name)) != name:
-                raise DataError(
-                    f"column '{name}' differs from '{other}' only in upper and lower case",
-                    file=path,
-                    hint="rename one of them",
-                )
+        refuse_spellings(path, schema.names, reserved)
         fields = [
             pa.field(f.name, pa.string()) if kind == "csv" and f.name in text else _without_view(f) for f in schema
         ]
@@ -116,6 +108,18 @@ class BigTable:
             ),
         )
         yield from reader
+
+
+def refuse_spellings(path: Path, names: Iterable[str], reserved: Iterable[str] = ()) -> None:
+    """Raise DataError for two names that SQL does not tell apart."""
+    seen = {name.lower(): name for name in reserved}
+    for name in names:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise DataError(
+                f"column '{name}' differs from '{other}' only in upper and lower case",
+                file=path,
+                hint="rename one of them",
+            )
 
 
 def _without_view(field: pa.Field) -> pa.Field:

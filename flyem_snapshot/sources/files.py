@@ -81,14 +81,14 @@ def open_header(path: Path) -> tuple[pa.Schema, int | None]:
         if kind == "feather":
             with pa.memory_map(str(path)) as source:
                 schema = pa.ipc.open_file(source).schema
-            _check_names(path, schema.names)  # first, because to count would be refused for it less clearly
+            check_names(path, schema.names)  # first, because to count would be refused for it less clearly
             rows = pads.IpcFileFormat().make_fragment(str(path), filesystem=fs.LocalFileSystem()).count_rows()
         elif kind == "parquet":
             file = pq.ParquetFile(path)
             schema, rows = file.schema_arrow, file.metadata.num_rows
         else:
             schema = _csv_head(path).schema
-        _check_names(path, schema.names)
+        check_names(path, schema.names)
     return schema, rows
 
 
@@ -108,7 +108,7 @@ def read_small_table(path: Path) -> pa.Table:
             table = pq.ParquetFile(path).read()
         else:
             table = _read_csv(path)
-        _check_names(path, table.column_names)
+        check_names(path, table.column_names)
         # Reading does not look at every offset and text; without this, damage would surface far from here.
         table.validate(full=True)
     columns = [name for name in table.column_names if not re.fullmatch(r"__index_level_\d+__", name)]
@@ -177,7 +177,8 @@ def _damage(path: Path, kind: Format) -> Iterator[None]:
         raise DataError(f"cannot be read as {_NAMES[kind]}: {error}", file=path, hint=hint) from error
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Raise DataError for a column without a name, or two of one name."""
     if not all(names):
         raise DataError(
             f"column {list(names).index('') + 1} has no name",
@@ -195,7 +196,7 @@ def _csv_options(path: Path) -> dict[str, object]:
         names = next(filter(None, csv.reader(file)), [])
     if not names:
         raise DataError("has no header line", file=path, hint=_DAMAGED)
-    _check_names(path, names)
+    check_names(path, names)
     return {
         # One thread, because only then do errors say the row.
         "read_options": pacsv.ReadOptions(block_size=_CSV_BLOCK, use_threads=False),

@@ -48,6 +48,18 @@ def test_tables_are_listed_and_described(annotations, table, caplog):
     assert "be careful, please" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["null", "true", "false"])
+def test_a_table_may_have_the_name_of_a_value_of_json(annotations, stack, name):
+    """The service answers with the bare name, which then reads like JSON."""
+    assert annotations.create_table(name, "nucleus_detection") == name
+    assert name in stack.volume.tables
+
+
+def test_a_name_in_quotes_is_the_same_name(annotations, stack, cave):
+    cave.faults.replaced(b'"my_table"', "table", method="POST")
+    assert annotations.create_table("my_table", "nucleus_detection") == "my_table"
+
+
 def test_a_record_without_resolution_is_passed_on(annotations, table, cave):
     cave.faults.replaced(b'{"schema_type": "x", "voxel_resolution_x": 4.0}', NUCLEI)
     assert annotations.get_table_metadata(NUCLEI) == {"schema_type": "x", "voxel_resolution_x": 4.0}

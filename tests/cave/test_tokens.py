@@ -59,11 +59,12 @@ def test_the_first_file_that_has_the_key_counts(secrets):
     assert FrameworkClient(server_address=SERVER, auth_token="given").auth.token == "given"
 
 
-def test_a_file_that_is_named_is_the_only_one_that_is_read(secrets, tmp_path):
+def test_a_file_that_is_named_is_the_only_one_that_is_read(secrets, tmp_path, caplog):
     write(secrets / ALL, token="all")
     mine = write(tmp_path / "mine.json", work="secret")
     assert FrameworkClient(server_address=SERVER, auth_token_file=mine, auth_token_key="work").auth.token == "secret"
     assert FrameworkClient(server_address=SERVER, auth_token_file=str(mine)).auth.token is None
+    assert f"{mine} has no token under the key 'token', or does not exist" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"{not json, secret", b"[1]", b"\xff\xfe"])

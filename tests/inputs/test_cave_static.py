@@ -11,65 +11,24 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import feather
 
 from flyem_snapshot.config.rules import rule_problems
-from flyem_snapshot.errors import DataError, SettingError
-from flyem_snapshot.inputs.cave.load import check_cave, load_cave
+from flyem_snapshot.errors import DataError
+from flyem_snapshot.inputs.cave.load import check_cave
 from flyem_snapshot.inputs.cave.settings import CaveSettings
 from flyem_snapshot.inputs.cave.synapses import in_voxels
 from tests.cave_runs import columns
-from tests.contexts import make_context
+from tests.cave_static import R, loader, synapse, types
 from tests.writing import write_table
-
-R = 864691134988869440
-"""A body; others differ from it in the last digits only."""
 
 
 @pytest.fixture
 def load(tmp_path: Path):
-    """Run the stage on tables that are given as columns or as files; returns the tables that it made."""
-
-    def loaded(tables: dict[str, Any], suffix: str = ".feather", preset: str | None = "microns", **settings: Any):
-        entries = {}
-        for name, content in tables.items():
-            entry = (
-                content if isinstance(content, dict) and "file" in content else {"file": tmp_path / f"{name}{suffix}"}
-            )
-            if entry is not content:
-                write_table(content, entry["file"], rows=3)
-            entries[name] = entry
-        given = {"static": {"preset": preset, "tables": entries}}
-        config = CaveSettings.model_validate({**given, **{k.replace("_", "-"): v for k, v in settings.items()}})
-        assert [*config.problems()] == []
-        ctx = make_context(tmp_path)
-        made = load_cave(config, ctx)
-        read = SimpleNamespace(
-            points=pq.read_table(ctx.out.path(made.points)),
-            partners=pq.read_table(ctx.out.path(made.partners)),
-            annotations=made.annotations and feather.read_table(ctx.out.path(made.annotations)),
-            transmitters=made.transmitters and pq.read_table(ctx.out.path(made.transmitters)),
-            counts={what: number for what, number in made.counts.items() if number},
-            left_out={(e.table, e.reason): e.rows for e in ctx.exclusions.entries},
-            about=made.about,
-        )
-        ctx.engine.close()
-        return read
-
-    return loaded
-
-
-def synapse(rows: int = 4, **changes: Any) -> dict[str, Any]:
-    """A few connections: T-bar k at (10k, 20k, 30k) of body R + k, PSD right of it on body R + k + 1."""
-    k = np.arange(rows)
-    made: dict[str, Any] = {"id": k + 5, "pre_pt_root_id": R + k, "post_pt_root_id": R + k + 1}
-    for axis, factor in (("x", 10), ("y", 20), ("z", 30)):
-        made |= {f"pre_pt_position_{axis}": factor * k, f"post_pt_position_{axis}": factor * k + (axis == "x")}
-    return {**made, **changes}
+    """Run the stage on tables of files."""
+    return loader(tmp_path)
 
 
 def test_a_connection_becomes_a_tbar_and_a_psd(load):
@@ -362,18 +321,6 @@ def test_a_point_gets_the_voxel_in_which_the_corner_of_its_own_lies(value, unit,
 # --- annotations ------------------------------------------------------------------------------------------------
 
 
-def types(**changes: Any) -> dict[str, Any]:
-    """Three rows of one body, one of another, one on nobody."""
-    made = {
-        "id": [4, 2, 3, 1, 5],
-        "pt_root_id": pa.array([R, R, R, R + 1, 0], pa.int64()),
-        "cell_type": ["c", "a", "c", "d", "e"],
-        "volume": [1.0, 5.0, 5.0, 2.0, 9.0],
-        **{f"pt_position_{axis}": [k * 10 for k in range(5)] for axis in "xyz"},
-    }
-    return {**made, **changes}
-
-
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
@@ -447,13 +394,6 @@ def test_the_best_status_of_a_body_with_several_rows(load):
         annotations=[{"table": "proofread", "columns": {"who": "who"}, "status": status, "several": "max"}],
     )
     assert made.annotations.to_pydict() == {"body": [R], "who": ["b"], "status": ["Traced"]}
-
-
-def test_a_status_outside_of_the_vocabulary_is_refused(load):
-    entry = {"table": "types", "status": {"present": "Tracked"}, "several": "first"}
-
-    with pytest.raises(SettingError, match="annotations.0.status: 'Tracked' is no status"):
-        load({"synapses": synapse(), "types": types()}, annotations=[entry])
 
 
 # --- tables about connections ----------------------------------------------------------------------------------
@@ -535,6 +475,24 @@ def test_misspelt_columns_and_roi_sets_are_found_from_the_headers(tmp_path):
             "annotations.1.columns: two tables give 't'",
         ),
         ({"annotations": [{"table": "a", "columns": {"x": "status"}}]}, "is given by 'status'"),
+        ({"annotations": [{"table": "a", "columns": {"x": "Body"}}]}, "'Body' is the id of the body"),
+        ({"annotations": [{"table": "a", "columns": {"x": "bodyId"}}]}, "'bodyId' is the id of the body"),
+        ({"annotations": [{"table": "a", "columns": {"x": "Type", "y": "type"}}]}, "two tables give 'type'"),
+        ({"annotations": [{"table": "a", "status": {"present": "Tracked"}}]}, "present: 'Tracked' is no status"),
+        ({"annotations": [{"table": "a", "status": {"column": "s"}}]}, "status.values: are required with a column"),
+        (
+            {"annotations": [{"table": "a", "status": {"column": "s", "values": {"t": "tracd"}}}]},
+            "status.values.t: 'tracd' is no status",
+        ),
+        ({"transmitters": {"columns": {"gaba": "gaba", "ach": "GABA"}}}, "two columns are probabilities of 'gaba'"),
+        ({"transmitters": {"columns": {}}}, "transmitters.columns: no column is named"),
+        ({"extra-columns": ["size", "Size"]}, "extra-columns.1: 'Size' is there twice"),
+        ({"extra-columns": ["post_conf"]}, "extra-columns.0: 'post_conf' has another meaning for points"),
+        ({"rois": {"pre_body": {}}}, "rois.pre_body: has another meaning for points"),
+        ({"rois": {"ME": {}}, "extra-columns": ["me"]}, "extra-columns.0: 'me' is there twice"),
+        ({"datastack": "m", "version": 0}, "version: is no version: 0"),
+        ({"datastack": "m", "version": -3}, "version: is no version: -3"),
+        ({"merge-presyn": 0}, "merge-presyn: must be none, exact, or a distance above 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_found(settings, words):

@@ -85,3 +85,30 @@ def test_a_snapshot_of_files_runs_again_when_a_file_or_a_setting_changes(rows, t
 
     snapshot(prepared(tmp_path, rows))
     assert {p: p.read_bytes() for p in out.rglob("*.feather")} == before, "as the first time"
+
+
+def test_connections_without_a_score_pass_the_checks(tmp_path):
+    score = np.where(np.arange(60) < 20, np.nan, 100.0)
+    confidence = {"column": "score", "one": 255}
+
+    out = snapshot(prepared(tmp_path, columns(60, score=score), confidence=confidence))
+
+    with opened(out) as finished:
+        assert [r for r in checked(finished) if r.status in (Status.FAIL, Status.UNCHECKED)] == []
+
+
+def test_a_wrong_upstream_is_found_beside_connections_without_a_score(tmp_path):
+    score = np.where(np.arange(60) < 2, np.nan, 100.0)
+    out = snapshot(prepared(tmp_path, columns(60, score=score), confidence={"column": "score", "one": 255}))
+    for path in (out / "neuprint/Neuprint_Neurons").glob("*.csv"):
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            row["upstream:int"] = str(int(row["upstream:int"]) + 1)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    with opened(out) as finished:
+        assert "segments/incoming" in [r.name for r in checked(finished) if r.status is Status.FAIL]

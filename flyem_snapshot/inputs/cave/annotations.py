@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import feather
 
 from flyem_snapshot.connectome.status import STATUS_ORDER
-from flyem_snapshot.engine.sql import columns as quoted
 from flyem_snapshot.engine.sql import identifier, literal
-from flyem_snapshot.errors import DataError, SettingError
-from flyem_snapshot.inputs.cave.fetched import AXES, Fetched, Resolution, Tables, integer_body
+from flyem_snapshot.errors import DataError
+from flyem_snapshot.inputs.cave.fetched import AXES, FLOATS, Fetched, Resolution, Tables, integer_body
 from flyem_snapshot.inputs.cave.settings import CaveAnnotations, CaveSettings, StatusMap
-from flyem_snapshot.inputs.cave.synapses import in_voxels
+from flyem_snapshot.inputs.cave.synapses import in_voxels, reach
+from flyem_snapshot.inputs.cave.validity import valid_rows
 from flyem_snapshot.stage import Context
 
 logger = logging.getLogger(__name__)
 
-_STATUS, _RANK = "status", "status rank"
+_STATUS: Final = "status"
+_MAX_BODY: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
 class _Reader:
     """What all tables of annotations are read with; `voxel` is that of the snapshot in nanometers."""
 
+    config: CaveSettings
     ctx: Context
     tables: Tables
     voxel: Resolution
     counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a table says: its bodies, each once, the annotations by name, and the rank of the status."""
+
+    bodies: pa.Array
+    columns: Mapping[str, pa.Array]
+    rank: pa.Array | None = None
 
 
 def write_annotations(
@@ -42,22 +53,19 @@ def write_annotations(
 
     body int64, the columns of the tables in the order of the settings, the position of the soma, status.
     """
-    reader = _Reader(ctx, tables, voxel, counts)
+    reader = _Reader(config, ctx, tables, voxel, counts)
     found = [_of_table(reader, entry, number) for number, entry in enumerate(config.annotations)]
     if config.soma is not None:
         found.append(_somata(reader, config.soma.table or tables.soma_table(), config.soma.annotation))
-    bodies = pa.concat_arrays([table["body"].combine_chunks() for table in found]).unique()
+    bodies = pa.concat_arrays([one.bodies for one in found]).unique()
     bodies = bodies.take(pc.sort_indices(bodies))
     made: dict[str, Any] = {"body": bodies}
     statuses = []
-    for table in found:
-        rows = pc.index_in(bodies, value_set=table["body"].combine_chunks())
-        for name in table.column_names:
-            column = table[name].combine_chunks().take(rows)
-            if name == _RANK:
-                statuses.append(column)
-            elif name != "body":
-                made[name] = column
+    for one in found:
+        rows = pc.index_in(bodies, value_set=one.bodies)
+        made |= {name: column.take(rows) for name, column in one.columns.items()}
+        if one.rank is not None:
+            statuses.append(one.rank.take(rows))
     if statuses:
         made[_STATUS] = _best(statuses)
     with ctx.out.create(relative, rows=len(bodies)) as path:
@@ -71,26 +79,39 @@ def _best(ranks: Sequence[pa.Array]) -> pa.Array:
     return pa.array(STATUS_ORDER, pa.large_string()).take(best)
 
 
-def _of_table(reader: _Reader, entry: CaveAnnotations, number: int) -> pa.Table:
-    """One row for each body of a table: body, the annotations, and the rank of the status."""
+def _of_table(reader: _Reader, entry: CaveAnnotations, number: int) -> _Found:
+    """One row for each body of a table."""
     table = reader.tables.fetch(entry.table)
     setting = f"inputs.cave.annotations.{number}"
     table.require([*entry.columns, *([entry.max_column] if entry.max_column else [])], setting)
     source, target = _with_bodies(reader, table, entry, setting)
-    values = {new: f"t.{identifier(old)}" for old, new in entry.columns.items()}
+    # What the settings call them is put in its place afterwards: in SQL no name of theirs can mean anything else.
+    values = {f"value{place}": f"t.{identifier(old)}" for place, old in enumerate(entry.columns)}
     if entry.position is not None:
-        owner, alias = (table, "t") if target is None else (target, "target")
-        values[entry.position] = _position(owner, alias, entry.position_column, reader.voxel, setting)
+        values["place"] = _position(reader, source, table, target, entry, setting)
     if entry.status is not None:
-        values[_RANK] = _rank(reader, table, entry.status, (*_path(number), "status"))
-    greatest = f"t.{identifier(entry.max_column)}" if entry.max_column else values.get(_RANK, "0")
-    selected = ", ".join(f"{value} AS {identifier(name)}" for name, value in values.items())
-    own = f"{source.body} AS body, t.id AS {identifier('row id')}, {greatest} AS greatest"
-    rows = f"SELECT {own}, {selected} {source.sql}"
+        values["rank"] = _rank(reader, table, entry.status, ("annotations", number, "status"))
+    order = _comparable(table, entry.max_column, setting) if entry.max_column else values.get("rank", "0")
+    selected = ", ".join(f"{value} AS {name}" for name, value in values.items())
+    rows = f"SELECT {source.body} AS body, t.id AS own_id, {order} AS own_order, {selected} {source.sql}"
     _count_rows(reader, rows, table.name)
     rows = f"({rows} WHERE {source.body} <> 0)"
     _refuse_or_count(reader, rows, entry, table.name)
-    return _one_each(reader, rows, entry, list(values))
+    chosen = _one_each(reader, rows, entry, list(values))
+    columns = {name: chosen[f"value{place}"].combine_chunks() for place, name in enumerate(entry.columns.values())}
+    if entry.position is not None:
+        columns[entry.position] = chosen["place"].combine_chunks()
+    rank = chosen["rank"].combine_chunks() if entry.status is not None else None
+    return _Found(chosen["body"].combine_chunks(), columns, rank)
+
+
+def _comparable(table: Fetched, column: str, setting: str) -> str:
+    """SQL for what decides between rows; null for NaN, which else were the greatest number."""
+    name, kind = f"t.{identifier(column)}", table.columns[column]
+    if kind == "VARCHAR":
+        problem = f"column '{column}' of table '{table.name}' is text, of which none is the greatest"
+        raise DataError(problem, hint=f"name a column of numbers or times in {setting}.max-column")
+    return f"CASE WHEN NOT isnan({name}) THEN {name} END" if kind in FLOATS else name
 
 
 @dataclass(frozen=True)
@@ -106,52 +127,70 @@ def _with_bodies(
 ) -> tuple[_Source, Fetched | None]:
     """A bound table has bodies of its own; one that refers to another gets the bodies of that one."""
     table.require(["id"], setting)
-    column = entry.body_column
+    column, own = entry.body_column, valid_rows(reader.config, reader.ctx, table)
     if column in table.columns:
-        table.require_ids([column])
-        return _Source(f"FROM {table.relation} AS t", integer_body(f"t.{identifier(column)}")), None
+        _require_bodies(reader, table, column)
+        return _Source(f"FROM {own} AS t", integer_body(f"t.{identifier(column)}")), None
     if table.reference is None:
         table.require([column], setting)
     assert table.reference is not None, "what is missing was refused"
     target = reader.tables.fetch(table.reference)
     table.require(["target_id"], setting)
     target.require(["id", column], setting)
-    target.require_ids(["id", column])
-    sql = f"FROM {table.relation} AS t LEFT JOIN {target.relation} AS target ON target.id = t.target_id"
+    target.require_ids(["id"])
+    table.require_ids(["target_id"])
+    _require_bodies(reader, target, column)
+    sql = f"FROM {own} AS t LEFT JOIN {target.relation} AS target ON target.id = t.target_id"
     return _Source(sql, integer_body(f"target.{identifier(column)}")), target
 
 
-def _path(number: int) -> tuple[str | int, ...]:
-    return ("annotations", number)
+def _require_bodies(reader: _Reader, table: Fetched, column: str) -> None:
+    """Raise DataError for a body that is not a positive signed 64-bit integer."""
+    table.require_ids([column])
+    name = identifier(column)
+    odd = f"FROM {table.relation} WHERE {name} < 0 OR {name} > {_MAX_BODY}"
+    if rows := reader.ctx.engine.scalar(f"SELECT count(*) {odd}"):
+        first = [row[0] for row in reader.ctx.engine.rows(f"SELECT {name} {odd} ORDER BY 1 LIMIT 3")]
+        problem = f"table '{table.name}': '{column}' must be between 0 and 2^63 - 1"
+        raise DataError(problem, rows=int(rows), examples=first, hint="mend or remove these rows")
 
 
-def _position(table: Fetched, alias: str, prefix: str, voxel: Resolution, setting: str) -> str:
-    """SQL for a position as a list of x, y and z in voxels of the snapshot; null if one of them is."""
-    table.require([f"{prefix}_{axis}" for axis in AXES], setting)
-    names = [f"{alias}.{identifier(f'{prefix}_{axis}')}" for axis in AXES]
-    whole = [f"CAST(floor({name}) AS BIGINT)" for name in names]
-    values = [in_voxels(v, unit, size) for v, unit, size in zip(whole, table.resolution, voxel, strict=True)]
-    unknown = " OR ".join(f"{name} IS NULL" for name in names)
+def _position(
+    reader: _Reader, source: _Source, table: Fetched, target: Fetched | None, entry: CaveAnnotations, setting: str
+) -> str:
+    """SQL for a position as a list of x, y and z in voxels of the snapshot; null if one of them is.
+
+    It is that of the row that the table refers to, unless the table has such a position itself.
+    """
+    own = {entry.position_column, *(f"{entry.position_column}_{axis}" for axis in AXES)} & table.columns.keys()
+    owner, alias = (table, "t") if target is None or own else (target, "target")
+    whole = owner.position(entry.position_column, setting, alias)
+    sizes = list(zip(whole, owner.resolution, reader.voxel, strict=True))
+    low_high = [(value, *reach(unit, size)) for value, unit, size in sizes]
+    far = " OR ".join(f"{value} NOT BETWEEN {low} AND {high}" for value, low, high in low_high)
+    if rows := reader.ctx.engine.scalar(f"SELECT count(*) {source.sql} WHERE {far}"):
+        problem = (
+            f"table '{table.name}': a position lies beyond the range of 32-bit integers, in voxels of the snapshot"
+        )
+        raise DataError(problem, rows=int(rows), hint="mend or remove these rows")
+    values = [in_voxels(value, unit, size) for value, unit, size in sizes]
+    unknown = " OR ".join(f"{value} IS NULL" for value in whole)
     return f"CASE WHEN {unknown} THEN NULL ELSE [{', '.join(values)}] END"
 
 
 def _rank(reader: _Reader, table: Fetched, status: StatusMap, path: tuple[str | int, ...]) -> str:
     """SQL for the place of a row's status in the order of all, from worst to best; null without one."""
-    for name in [status.present] if status.present else status.values.values():
-        if name not in STATUS_ORDER:
-            hint = f"write one of: {', '.join(label for label in STATUS_ORDER if label)}"
-            raise SettingError(path, f"'{name}' is no status", hint=hint)
     if status.column is None:
         return str(STATUS_ORDER.index(status.present or ""))
     table.require([status.column], ".".join(map(str, path)))
     text = f"CAST({identifier(status.column)} AS VARCHAR)"
     known = ", ".join(literal(value) for value in status.values)
-    others = f"{text} IS NOT NULL AND {text} NOT IN ({known or literal('')})"
+    others = f"{text} IS NOT NULL AND {text} NOT IN ({known})"
     reader.counts[f"rows of '{table.name}' whose {status.column} stands for no status"] = reader.ctx.engine.scalar(
         f"SELECT count(*) FROM {table.relation} WHERE {others}"
     )
     cases = [f"WHEN {literal(v)} THEN {STATUS_ORDER.index(name)}" for v, name in status.values.items()]
-    return f"CASE CAST(t.{identifier(status.column)} AS VARCHAR) {' '.join(cases)} END" if cases else "NULL"
+    return f"CASE CAST(t.{identifier(status.column)} AS VARCHAR) {' '.join(cases)} END"
 
 
 def _count_rows(reader: _Reader, rows: str, name: str) -> None:
@@ -180,39 +219,36 @@ def _refuse_or_count(reader: _Reader, rows: str, entry: CaveAnnotations, name: s
 
 def _one_each(reader: _Reader, rows: str, entry: CaveAnnotations, names: list[str]) -> pa.Table:
     """One row for each body, by the policy of the settings."""
-    key = identifier("row id")
     if entry.several != "concat":
-        order = key if entry.several != "max" else f"greatest DESC NULLS LAST, {key}"
+        order = "own_id" if entry.several != "max" else "own_order DESC NULLS LAST, own_id"
         chosen = f"QUALIFY row_number() OVER (PARTITION BY body ORDER BY {order}) = 1"
-        return reader.ctx.engine.table(f"SELECT body, {quoted(names)} FROM {rows} {chosen} ORDER BY body")
+        return reader.ctx.engine.table(f"SELECT body, {', '.join(names)} FROM {rows} {chosen} ORDER BY body")
     made = []
     for name in names:
-        column = identifier(name)
-        if name == _RANK:
-            made.append(f"max({column}) AS {column}")
+        if name == "rank":
+            made.append("max(rank) AS rank")
             continue
-        if name == entry.position:
-            made.append(f"arg_min({column}, {key}) AS {column}")
+        if name == "place":
+            made.append("arg_min(place, own_id) AS place")
             continue
         # Each value once, where it first occurs.
-        texts = f"list(CAST({column} AS VARCHAR) ORDER BY {key}) FILTER (WHERE {column} IS NOT NULL)"
+        texts = f"list(CAST({name} AS VARCHAR) ORDER BY own_id) FILTER (WHERE {name} IS NOT NULL)"
         once = f"list_filter({texts}, lambda v, i: list_position({texts}, v) = i)"
-        made.append(f"array_to_string({once}, '; ') AS {column}")
+        made.append(f"array_to_string({once}, '; ') AS {name}")
     return reader.ctx.engine.table(f"SELECT body, {', '.join(made)} FROM {rows} GROUP BY body ORDER BY body")
 
 
-def _somata(reader: _Reader, name: str, annotation: str) -> pa.Table:
+def _somata(reader: _Reader, name: str, annotation: str) -> _Found:
     """The position of the nucleus of each body that has exactly one."""
     entry = CaveAnnotations(table=name, position=annotation)
     table = reader.tables.fetch(name)
     source, target = _with_bodies(reader, table, entry, "inputs.cave.soma")
-    owner, alias = (table, "t") if target is None else (target, "target")
-    place = _position(owner, alias, entry.position_column, reader.voxel, "inputs.cave.soma")
+    place = _position(reader, source, table, target, entry, "inputs.cave.soma")
     rows = f"SELECT {source.body} AS body, {place} AS place {source.sql}"
     _count_rows(reader, rows, name)
     grouped = f"SELECT body, any_value(place) AS place, count(*) AS n FROM ({rows}) WHERE body <> 0 GROUP BY body"
     reader.counts["bodies with several nuclei, whose soma is unknown"] = reader.ctx.engine.scalar(
         f"SELECT count(*) FROM ({grouped}) WHERE n > 1"
     )
-    chosen = f"SELECT body, place AS {identifier(annotation)} FROM ({grouped}) WHERE n = 1 ORDER BY body"
-    return reader.ctx.engine.table(chosen)
+    chosen = reader.ctx.engine.table(f"SELECT body, place FROM ({grouped}) WHERE n = 1 ORDER BY body")
+    return _Found(chosen["body"].combine_chunks(), {annotation: chosen["place"].combine_chunks()})

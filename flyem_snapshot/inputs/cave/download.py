@@ -84,20 +84,29 @@ def _files(parts: Sequence[Part], folder: Path) -> list[Path]:
 def known_parts(folder: Path) -> list[Part]:
     """The parts of an earlier run from the first id on, up to the first that is missing or damaged; the rest goes."""
     path, parts = folder / MANIFEST, list[Part]()
+    for part in noted_parts(folder):
+        if _sha256(folder / part.file) != part.sha256:
+            break
+        parts.append(part)
+    text = "".join(json.dumps(asdict(part)) + "\n" for part in parts)
+    replace_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    kept = {MANIFEST, "table.json", *(part.file for part in parts)}
+    for other in [file for file in folder.iterdir() if file.name not in kept]:
+        other.unlink()
+    return parts
+
+
+def noted_parts(folder: Path) -> list[Part]:
+    """The parts that are noted, from the first id on, up to the first of which there is no file."""
+    path, parts = folder / MANIFEST, list[Part]()
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             part = Part(**json.loads(line))
         except (ValueError, TypeError):
             break  # the line at which the run was killed
-        file = folder / part.file
-        if not file.is_file() or _sha256(file) != part.sha256 or part.lo != (parts[-1].hi if parts else 0):
+        if not (folder / part.file).is_file() or part.lo != (parts[-1].hi if parts else 0):
             break
         parts.append(part)
-    text = "".join(json.dumps(asdict(part)) + "\n" for part in parts)
-    replace_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    kept = {MANIFEST, *(part.file for part in parts)}
-    for other in [file for file in folder.iterdir() if file.name not in kept]:
-        other.unlink()
     return parts
 
 

@@ -13,6 +13,7 @@ from flyem_snapshot.errors import DataError
 
 AXES = ("x", "y", "z")
 INTEGERS = frozenset(f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"))
+FLOATS = frozenset({"FLOAT", "DOUBLE"})
 _UNTYPED = '"NULL"'
 """The type of a column without any value."""
 
@@ -58,17 +59,43 @@ class Fetched:
                     hint="a floating-point number cannot hold ids above 2^53; write the column as 64-bit integers",
                 )
 
-    def position(self, prefix: str, what: str) -> list[str]:
-        """SQL for x, y and z in units of the table, as whole numbers; DataError if there is no such position."""
+    def require_numbers(self, columns: Iterable[str], what: str) -> None:
+        """Raise DataError if a column that is reckoned with is missing or not of numbers."""
+        names = list(columns)
+        self.require(names, what)
+        for name in names:
+            if not _is_number(self.columns[name]):
+                raise DataError(
+                    f"column '{name}' of table '{self.name}' holds {self.columns[name]}, but must be numbers",
+                    hint=f"look at {what}",
+                )
+
+    def position(self, prefix: str, what: str, alias: str = "") -> list[str]:
+        """SQL for x, y and z in units of the table, as whole numbers; null for NaN and what is no 64-bit integer.
+
+        Raises DataError if there is no such position: three columns of numbers, or one of lists (arrays) of them.
+        """
+        dot = f"{alias}." if alias else ""
         names = [f"{prefix}_{axis}" for axis in AXES]
-        if not set(names) <= self.columns.keys() and self.columns.get(prefix, "").endswith("[]"):
-            values = [f"{identifier(prefix)}[{number}]" for number in (1, 2, 3)]
-            whole = self.columns[prefix].removesuffix("[]") in INTEGERS
-            kinds = dict.fromkeys(values, whole)
+        kind, bracket, size = self.columns.get(prefix, "").partition("[")
+        if not set(names) <= self.columns.keys() and bracket and size in ("]", "3]"):
+            kinds = {f"{dot}{identifier(prefix)}[{number}]": kind for number in (1, 2, 3)}
         else:
             self.require(names, what)
-            kinds = {identifier(name): self.columns[name] in INTEGERS for name in names}
-        return [f"CAST({v} AS BIGINT)" if whole else f"CAST(floor({v}) AS BIGINT)" for v, whole in kinds.items()]
+            kinds = {f"{dot}{identifier(name)}": self.columns[name] for name in names}
+        return [self._whole(value, kind, prefix) for value, kind in kinds.items()]
+
+    def _whole(self, value: str, kind: str, prefix: str) -> str:
+        if not _is_number(kind):
+            raise DataError(
+                f"position '{prefix}' of table '{self.name}' holds {kind}, but must be numbers",
+                hint="write it as three columns of numbers that end in _x, _y and _z",
+            )
+        return f"TRY_CAST({value if kind in INTEGERS else f'floor({value})'} AS BIGINT)"
+
+
+def _is_number(kind: str) -> bool:
+    return kind in INTEGERS | FLOATS | {_UNTYPED} or kind.startswith("DECIMAL")
 
 
 class Tables(Protocol):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from flyem_snapshot.cave import FrameworkClient
@@ -14,6 +13,7 @@ from flyem_snapshot.engine.session import Engine
 from flyem_snapshot.errors import DataError, SettingError
 from flyem_snapshot.inputs.cave.download import download
 from flyem_snapshot.inputs.cave.fetched import AXES, Fetched, described
+from flyem_snapshot.inputs.cave.kept import Kept
 from flyem_snapshot.inputs.cave.settings import CaveSettings
 from flyem_snapshot.inputs.cave.wanted import missing, wanted
 
@@ -105,7 +105,13 @@ def state(config: CaveSettings, whole: Any) -> Mapping[str, Any] | None:
         return None
     with connected(config) as client:
         record = version_record(config, client)
-    return {"datastack": config.datastack, "version": config.version, "time-stamp": _iso(record["time_stamp"])}
+    return {
+        # Two servers may each have a datastack of that name, with a version of that number.
+        "server": client.server_address,
+        "datastack": config.datastack,
+        "version": config.version,
+        "time-stamp": _iso(record["time_stamp"]),
+    }
 
 
 def state_afterwards(config: CaveSettings, whole: Any) -> Mapping[str, Any]:
@@ -127,8 +133,34 @@ def missing_names(config: CaveSettings, client: FrameworkClient) -> list[Setting
         row: pa.Table = client.materialize.query_table(table, version=_number(config), limit=1)
         return list(row.column_names)
 
-    named = (str(info.get(key) or "(none in the record)") for key in ("synapse_table", "soma_table"))
-    return list(missing(wanted(config, *named), tables, columns_of))
+    return _missing(config, info, tables, columns_of)
+
+
+def missing_kept(config: CaveSettings, kept: Kept) -> list[SettingError] | None:
+    """The same of tables that were downloaded before; None if one that is wanted is not here."""
+    about = kept.datastack()
+    if about is None:
+        return None
+    named = wanted(config, str(about.get("synapse_table") or ""), str(about.get("soma_table") or ""))
+    tables = {one.table for one in named if one.table}
+    records = {name: kept.known(name) for name in tables}
+    references = {str(r["reference-table"]) for r in records.values() if r is not None and r.get("reference-table")}
+    records |= {name: kept.known(name) for name in references}
+    if not all(record is not None for record in records.values()):
+        return None
+    return _missing(config, about, list(records), kept.columns)
+
+
+def _missing(
+    config: CaveSettings, info: Mapping[str, Any], tables: Collection[str], columns_of: Callable[[str], list[str]]
+) -> list[SettingError]:
+    faults = []
+    if config.synapse_table is None and not info.get("synapse_table"):
+        faults.append(_none_recorded(config, ("synapse-table",)))
+    if config.soma is not None and config.soma.table is None and not info.get("soma_table"):
+        faults.append(_none_recorded(config, ("soma", "table")))
+    named = wanted(config, str(info.get("synapse_table") or ""), str(info.get("soma_table") or ""))
+    return [*faults, *missing((one for one in named if one.table), tables, columns_of)]
 
 
 def _number(config: CaveSettings) -> int:
@@ -137,17 +169,36 @@ def _number(config: CaveSettings) -> int:
 
 
 class LiveTables:
-    """The tables of a version, each downloaded once into `folder`, where a killed run finds them again.
+    """The tables of a version, each downloaded once and kept; a server is asked only for what is not here.
 
-    Raises SettingError if the version cannot be read.
+    Raises SettingError if something is missing and the version cannot be read.
     """
 
-    def __init__(self, config: CaveSettings, engine: Engine, folder: Path) -> None:
-        self.config, self.engine, self.folder, self.version = config, engine, folder, _number(config)
+    def __init__(self, config: CaveSettings, engine: Engine, kept: Kept) -> None:
+        self.config, self.engine, self.version = config, engine, _number(config)
         self.client = connected(config)
-        self._record = require_available(config, self.client)
-        self._info = self.client.info.get_datastack_info()
+        self._kept = kept
         self._known: dict[str, Fetched] = {}
+        about = kept.datastack()
+        if about is None:
+            about = self._asked()
+            kept.keep_datastack(about)
+        self._about = about
+
+    def _asked(self) -> dict[str, Any]:
+        record = require_available(self.config, self.client)
+        info = self.client.info.get_datastack_info()
+        return {
+            "datastack": self.config.datastack,
+            "server": self.client.server_address,
+            "version": self.version,
+            "time_stamp": _iso(record["time_stamp"]),
+            "is-merged": record.get("is_merged"),
+            "aligned-volume": (info.get("aligned_volume") or {}).get("name"),
+            "segmentation": info.get("segmentation_source"),
+            "synapse_table": info.get("synapse_table"),
+            "soma_table": info.get("soma_table"),
+        }
 
     def synapse_table(self) -> str:
         """The synapse table of the datastack's record; SettingError if it names none."""
@@ -158,9 +209,9 @@ class LiveTables:
         return self._recorded("soma_table", ("soma", "table"))
 
     def _recorded(self, key: str, path: tuple[str, ...]) -> str:
-        name = self._info.get(key)
+        name = self._about.get(key)
         if not name:
-            raise SettingError(path, f"the record of '{self.config.datastack}' names none", hint="name the table here")
+            raise _none_recorded(self.config, path)
         return str(name)
 
     def fetch(self, name: str, *, synapses: bool = False) -> Fetched:  # noqa: ARG002  the server names columns itself
@@ -173,36 +224,42 @@ class LiveTables:
         return self._known[name]
 
     def _fetched(self, name: str) -> Fetched:
+        about = self._kept.known(name)
+        is_whole = about is not None
+        if about is None:
+            require_available(self.config, self.client)
+            about = self._described(name)
+        x, y, z = about["resolution"]
+        folder, workers = self._kept.table(name), self.config.parallel_requests
+        files = download(self.client, name, self.version, int(about["rows"]), folder, workers)
+        if not is_whole:
+            self._kept.keep(name, about)
+        columns, reference = described(self.engine, files), about.get("reference-table") or None
+        return Fetched(name, tuple(files), columns, (x, y, z), reference, True, about)
+
+    def _described(self, name: str) -> dict[str, Any]:
+        """What the server says of a table, before any row of it is asked for."""
         materialize = self.client.materialize
         record = materialize.get_table_metadata(name, self.version)
         if record.get("notice_text"):
             logger.warning("the owner of table '%s' says: %s", name, record["notice_text"])
-        rows = int(materialize.get_annotation_count(name, self.version))
-        files = download(self.client, name, self.version, rows, self.folder / name, self.config.parallel_requests)
-        resolution = _resolution(name, record)
-        about = {
-            "rows": rows,
+        return {
+            "rows": int(materialize.get_annotation_count(name, self.version)),
             "schema": record.get("schema_type") or record.get("schema"),
-            "resolution": list(resolution),
+            "resolution": list(_resolution(name, record)),
             "reference-table": record.get("reference_table"),
             "last-modified": _text(record.get("last_modified")),
             "notice": record.get("notice_text"),
         }
-        columns, reference = described(self.engine, files), record.get("reference_table") or None
-        return Fetched(name, tuple(files), columns, resolution, reference, True, about)
 
     def about(self) -> dict[str, Any]:
         """The datastack, the version and its tables."""
-        return {
-            "datastack": self.config.datastack,
-            "server": self.client.server_address,
-            "version": self.version,
-            "time_stamp": _iso(self._record["time_stamp"]),
-            "is-merged": self._record.get("is_merged"),
-            "aligned-volume": (self._info.get("aligned_volume") or {}).get("name"),
-            "segmentation": self._info.get("segmentation_source"),
-            "tables": {name: dict(table.about) for name, table in self._known.items()},
-        }
+        own = {key: value for key, value in self._about.items() if key not in ("synapse_table", "soma_table")}
+        return {**own, "tables": {name: dict(table.about) for name, table in self._known.items()}}
+
+
+def _none_recorded(config: CaveSettings, path: tuple[str, ...]) -> SettingError:
+    return SettingError(path, f"the record of '{config.datastack}' names none", hint="name the table here")
 
 
 def _resolution(name: str, record: Mapping[str, Any]) -> tuple[float, float, float]:

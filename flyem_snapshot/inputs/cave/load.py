@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +11,8 @@ from flyem_snapshot.config.walk import value_at
 from flyem_snapshot.errors import SettingError, SnapshotError
 from flyem_snapshot.inputs.cave.annotations import write_annotations
 from flyem_snapshot.inputs.cave.fetched import Tables
-from flyem_snapshot.inputs.cave.live import LiveTables, connected, missing_names, require_available
+from flyem_snapshot.inputs.cave.kept import Kept
+from flyem_snapshot.inputs.cave.live import LiveTables, connected, missing_kept, missing_names, require_available
 from flyem_snapshot.inputs.cave.merge import merged_tbars
 from flyem_snapshot.inputs.cave.references import roi_sources, write_transmitters
 from flyem_snapshot.inputs.cave.settings import CaveSettings
@@ -35,7 +35,9 @@ def load_cave(config: CaveSettings, ctx: Context) -> CaveTables:
     if config.datastack is None:
         tables = StaticTables(config, ctx.engine, ctx.scratch)
     else:
-        tables = LiveTables(config, ctx.engine, _downloads(config, ctx))
+        kept = Kept(ctx.out.root, config)
+        kept.claim()
+        tables = LiveTables(config, ctx.engine, kept)
     _fetch_all(config, tables)
     counts: dict[str, int] = {}
     synapses = tables.fetch(config.synapse_table or tables.synapse_table(), synapses=True)
@@ -49,8 +51,8 @@ def load_cave(config: CaveSettings, ctx: Context) -> CaveTables:
     logger.info("%s connections, %s T-bars", f"{found.rows:,}", f"{num_tbars:,}")
     transmitters = annotations = None
     if config.transmitters is not None:
-        transmitters, key = f"{ctx.cache}/transmitters.parquet", config.synapse_columns.id
-        write_transmitters(config.transmitters, ctx, tables, synapses, key, merged, transmitters)
+        transmitters = f"{ctx.cache}/transmitters.parquet"
+        write_transmitters(config, config.transmitters, ctx, tables, synapses, merged, transmitters)
     if config.annotations_given:
         annotations = f"{ctx.cache}/annotations.feather"
         write_annotations(config, ctx, tables, found.voxel, counts, annotations)
@@ -60,23 +62,7 @@ def load_cave(config: CaveSettings, ctx: Context) -> CaveTables:
         if number:
             logger.info("%s: %s", what, f"{number:,}")
     ctx.out.write_json(REPORT, about | {"counts": counts})
-    if config.datastack is not None:
-        shutil.rmtree(_downloads(config, ctx))
     return CaveTables(points, partners, annotations, transmitters, about, counts)
-
-
-def _downloads(config: CaveSettings, ctx: Context) -> Path:
-    """Where the tables of a version are kept until the stage is done; those of other versions go.
-
-    Not in the directory of the stage's key, which changes with every setting: whoever mends a setting after hours of
-    download shall find its tables again.
-    """
-    of_server = hashlib.sha256(f"{config.server_address} {config.datastack}".encode()).hexdigest()[:16]
-    folder = ctx.resume.parent / f"cave-{of_server}-v{config.version}"
-    for other in [path for path in folder.parent.glob("cave-*") if path != folder]:
-        shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _settled(config: CaveSettings, found: Connections) -> dict[str, Any]:
@@ -102,13 +88,21 @@ def _fetch_all(config: CaveSettings, tables: Tables) -> None:
             tables.fetch(table.reference)
 
 
+def _missing_live(config: CaveSettings, output: Path | None) -> Sequence[SnapshotError]:
+    """What a version does not have; it may have expired if everything was downloaded before."""
+    found = None if output is None else missing_kept(config, Kept(output, config))
+    if found is not None:
+        return found
+    with connected(config) as client:
+        require_available(config, client)
+        return missing_names(config, client)
+
+
 def check_cave(config: CaveSettings, whole: Any) -> list[SnapshotError]:
     """A version or tables that are not there, files that cannot be read, and roi-sets that do not fit."""
     faults: list[SnapshotError] = []
     if config.datastack is not None:
-        with connected(config) as client:
-            require_available(config, client)
-            faults += missing_names(config, client)
+        faults += _missing_live(config, value_at(whole, "job-settings.output-dir"))
     else:
         faults += missing_columns(config)
     defined = value_at(whole, "inputs.rois.roi-sets") or {}

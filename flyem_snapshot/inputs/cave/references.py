@@ -10,6 +10,7 @@ from flyem_snapshot.errors import DataError
 from flyem_snapshot.inputs.cave.fetched import Fetched, Tables
 from flyem_snapshot.inputs.cave.settings import CaveSettings, Transmitters
 from flyem_snapshot.inputs.cave.synapses import CONNECTIONS, Merged
+from flyem_snapshot.inputs.cave.validity import truth, valid_rows
 from flyem_snapshot.stage import Context
 
 _TARGET = "target_id"
@@ -35,11 +36,11 @@ def roi_sources(
         path = ctx.scratch / f"rois-{number}.parquet"
         value = f"CAST({identifier(source.column)} AS VARCHAR)"
         first = f"SELECT {_TARGET} AS target, arg_min({value}, id) AS value"
-        ctx.engine.copy_to_parquet(
-            f"{first} FROM {table.relation} WHERE {_TARGET} IS NOT NULL GROUP BY {_TARGET}", path
-        )
+        used = valid_rows(config, ctx, table)
+        ctx.engine.copy_to_parquet(f"{first} FROM {used} WHERE {_TARGET} IS NOT NULL GROUP BY {_TARGET}", path)
         rows = ctx.engine.scalar(f"SELECT count(*) FROM {parquet(path)}")
-        counts[f"rows of '{table.name}' for a connection that has one before"] = int(table.about["rows"]) - int(rows)
+        given = ctx.engine.scalar(f"SELECT count({_TARGET}) FROM {used}")
+        counts[f"rows of '{table.name}' for a connection that has one before"] = int(given) - int(rows)
         found[roi_set] = parquet(path)
     return found
 
@@ -54,11 +55,11 @@ def require_reference(table: Fetched, synapses: str, setting: str) -> None:
 
 
 def write_transmitters(
+    config: CaveSettings,
     chosen: Transmitters,
     ctx: Context,
     tables: Tables,
     synapses: Fetched,
-    key: str,
     merged: Merged | None,
     relative: str,
 ) -> None:
@@ -66,17 +67,19 @@ def write_transmitters(
 
     Those of a T-bar that several connections share are the means of theirs.
     """
-    setting = "inputs.cave.transmitters"
+    setting, key = "inputs.cave.transmitters", config.synapse_columns.id
     table = synapses if chosen.table is None else tables.fetch(chosen.table)
     if chosen.table is not None:
         require_reference(table, synapses.name, setting)
         key = _TARGET
-    table.require([*chosen.columns, *([chosen.valid_column] if chosen.valid_column else [])], setting)
+    table.require([chosen.valid_column] if chosen.valid_column else [], setting)
+    table.require_numbers(chosen.columns, setting)
     scores = {f"nt_{name}_prob": f"CAST(avg(t.{identifier(column)}) AS FLOAT)" for column, name in _named(chosen)}
     tbar = "coalesce(m.tbar, c.id)" if merged else "c.id"
-    joined = f"FROM {CONNECTIONS} AS c JOIN {table.relation} AS t ON t.{identifier(key)} = c.id"
+    valid = f"WHERE {truth(ctx, table, chosen.valid_column, 't')}" if chosen.valid_column else ""
+    relation = table.relation if chosen.table is None else valid_rows(config, ctx, table)
+    joined = f"FROM {CONNECTIONS} AS c JOIN {relation} AS t ON t.{identifier(key)} = c.id"
     joined += f" LEFT JOIN {merged.members} AS m ON m.id = c.id" if merged else ""
-    valid = f"WHERE TRY_CAST(t.{identifier(chosen.valid_column)} AS BOOLEAN)" if chosen.valid_column else ""
     selected = ", ".join(f"{value} AS {identifier(name)}" for name, value in scores.items())
     with ctx.out.create(relative) as path:
         ctx.engine.copy_to_parquet(

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from flyem_snapshot.config.model import Section, setting
+from flyem_snapshot.connectome.status import STATUS_ORDER
 from flyem_snapshot.errors import Problem
 from flyem_snapshot.inputs.cave.presets import PRESETS, Preset
 
 DEFAULT_SERVER = "https://global.daf-apis.com"
 DEFAULT_SYNAPSES = "synapses"
+_ENDS = ("x", "y", "z", "body", "sv", "conf")
+_OF_POINTS = frozenset({"id", "tbar", "point_id", "x", "y", "z", "kind", "conf", "body", "sv", "roi_combo"}) | {
+    f"{side}_{end}" for side in ("pre", "post") for end in _ENDS
+}
+"""What the columns of points and connections are called, in lower case: no further column can be."""
+
+_OF_BODIES = frozenset({"body", "bodyid", "body_id"})
 _THREE = "must be three numbers above 0: nanometers along x, y and z"
 
 
@@ -114,6 +123,14 @@ class StatusMap(Section):
         """A status is either mapped or the same for all."""
         if (self.column is None) is (self.present is None):
             yield Problem(("column",), "give either a column and its values, or 'present'")
+        elif (self.column is None) is bool(self.values):
+            words = "belong to a column" if self.values else "are required with a column"
+            yield Problem(("values",), words, "write {value: status}, or 'present' without a column")
+        given = {("present",): self.present} if self.present else {("values", v): s for v, s in self.values.items()}
+        for path, status in given.items():
+            if status not in STATUS_ORDER:
+                hint = f"write one of: {', '.join(label for label in STATUS_ORDER if label)}"
+                yield Problem(path, f"'{status}' is no status", hint)
 
 
 class CaveAnnotations(Section):
@@ -147,8 +164,6 @@ class CaveAnnotations(Section):
         """The greatest of something is taken, and something is taken."""
         if self.several == "max" and self.max_column is None and self.status is None:
             yield Problem(("max-column",), "is required with 'several: max'", "name a column of numbers")
-        if "body" in self.columns.values():
-            yield Problem(("columns",), "'body' is the id of the body, not an annotation", "choose another name")
         if not self.columns and self.position is None and self.status is None:
             yield Problem(("columns",), "nothing is taken from this table", "name columns, a position or a status")
 
@@ -190,6 +205,14 @@ class Transmitters(Section):
     valid_column: str | None = setting(
         None, examples=("valid_nt",), doc="Column that is true where the prediction counts. If not set, all do."
     )
+
+    def problems(self) -> Iterator[Problem]:
+        """Each transmitter has one column."""
+        if not self.columns:
+            yield Problem(("columns",), "no column is named", "write {column: transmitter}")
+        for twice in _twice(self.columns.values()):
+            hint = "give each column a transmitter of its own"
+            yield Problem(("columns",), f"two columns are probabilities of '{twice}'", hint)
 
 
 class CaveSettings(Section):
@@ -235,7 +258,7 @@ class CaveSettings(Section):
     )
     confidence: Confidence = Confidence()
     keep_invalid: bool = setting(
-        False, doc="Use also connections that the table marks as not valid, such as those of a body with itself."
+        False, doc="Use also rows that a table marks as not valid, such as connections of a body with itself."
     )
     merge_presyn: Literal["none", "exact"] | float = setting(
         "none",
@@ -286,7 +309,7 @@ class CaveSettings(Section):
     def problems(self) -> Iterator[Problem]:
         """One source, with a version; numbers that make sense; annotations that do not clash."""
         yield from _three(self.voxel_size, "voxel-size")
-        if self.radius is not None and not self.radius > 0:
+        if self.radius is not None and not 0 < self.radius < math.inf:
             yield Problem(("merge-presyn",), "must be none, exact, or a distance above 0")
         if self.datastack is not None and self.static.tables:
             yield Problem(("static", "tables"), "a datastack is read from its server or from files, not both")
@@ -299,6 +322,8 @@ class CaveSettings(Section):
     def _version_problems(self) -> Iterator[Problem]:
         if self.version is None:
             yield Problem(("version",), "is required, but not set", "write the number of a materialization, or latest")
+        elif isinstance(self.version, int) and self.version < 1:
+            yield Problem(("version",), f"is no version: {self.version}", "the first materialization has the number 1")
         elif isinstance(self.version, str) and self.version != "latest":
             try:
                 moment = dt.datetime.fromisoformat(self.version)
@@ -322,15 +347,43 @@ class CaveSettings(Section):
                 yield Problem(("static", "tables", name, "resolution"), "is required without a preset")
 
     def _clashes(self) -> Iterator[Problem]:
-        seen: set[str] = {"status"}
+        """SQL does not tell upper from lower case, so a name in another spelling is the same."""
+        seen = {"status", *_OF_BODIES}
         for number, entry in enumerate(self.annotations):
             for name in entry.made:
-                if name in seen:
-                    message = "is given by 'status'" if name == "status" else f"two tables give '{name}'"
+                if name.lower() in seen:
+                    message = _taken(name) or f"two tables give '{name}'"
                     yield Problem(("annotations", number, "columns"), message, "choose another name for one of them")
-                seen.add(name)
-        if self.soma is not None and self.soma.annotation in seen:
-            yield Problem(("soma", "annotation"), f"'{self.soma.annotation}' is given by a table, too")
+                seen.add(name.lower())
+        if self.soma is not None and self.soma.annotation.lower() in seen:
+            message = _taken(self.soma.annotation) or f"'{self.soma.annotation}' is given by a table, too"
+            yield Problem(("soma", "annotation"), message, "choose another name")
+        yield from self._point_clashes()
+
+    def _point_clashes(self) -> Iterator[Problem]:
+        for name in self.rois:
+            if name.lower() in _OF_POINTS:
+                yield Problem(("rois", name), "has another meaning for points", "choose another name for the roi-set")
+        seen = {name.lower() for name in self.rois}
+        for number, name in enumerate(self.extra_columns):
+            if name.lower() in _OF_POINTS | seen:
+                known = name.lower() in _OF_POINTS
+                message = f"'{name}' has another meaning for points" if known else f"'{name}' is there twice"
+                yield Problem(("extra-columns", number), message, "remove it, or give the column another name")
+            seen.add(name.lower())
+
+
+def _taken(name: str) -> str:
+    """What is wrong with a name that is no annotation; "" if nothing is."""
+    if name.lower() == "status":
+        return "is given by 'status'"
+    return f"'{name}' is the id of the body, not an annotation" if name.lower() in _OF_BODIES else ""
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    """The names that differ from an earlier one in upper and lower case at most."""
+    seen = Counter(name.lower() for name in names)
+    return [name for name, number in seen.items() if number > 1]
 
 
 def _three(values: Sequence[float] | None, name: str) -> Iterator[Problem]:

@@ -5,27 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from flyem_snapshot.engine.session import Engine
 from flyem_snapshot.engine.streams import tracked, write_parquet
 from flyem_snapshot.errors import DataError, SnapshotError
 from flyem_snapshot.inputs.cave.fetched import Fetched, Resolution, described
+from flyem_snapshot.inputs.cave.gzipcsv import GzipCsv, is_gzip
 from flyem_snapshot.inputs.cave.presets import Layout
 from flyem_snapshot.inputs.cave.settings import DEFAULT_SYNAPSES, CaveSettings, StaticTable
-from flyem_snapshot.inputs.cave.wanted import missing, wanted
-from flyem_snapshot.sources.bigtables import BigTable
+from flyem_snapshot.inputs.cave.wanted import Use, missing, used_columns, wanted
+from flyem_snapshot.sources.bigtables import BigTable, refuse_spellings
 
 logger = logging.getLogger(__name__)
-
-_GZIP: Final = b"\x1f\x8b"
-_BLOCK: Final = 1 << 24
-_DAMAGED: Final = "the file is damaged or incomplete: copy or export it again"
 
 
 class StaticTables:
@@ -57,7 +53,7 @@ class StaticTables:
     def _fetched(self, name: str, *, synapses: bool) -> Fetched:
         table, preset = self.config.static.tables[name], self.config.static.layout
         layout = preset.synapses if synapses else preset.others
-        source = _Source(table, layout)
+        source = _Source(table, layout, used_columns(self.config, name, synapses=synapses))
         path = self.folder / f"table-{len(self._known)}.parquet"
         rows = write_parquet(path, source.schema, tracked(source.batches(), f"reading {table.file.name}", source.rows))
         resolution = table.resolution or preset.resolution
@@ -72,6 +68,7 @@ class StaticTables:
 def missing_columns(config: CaveSettings) -> list[SnapshotError]:
     """Files that cannot be read, and columns that they do not have."""
     faults: list[SnapshotError] = []
+    unreadable: list[str] = []
     synapses, known = config.synapse_table or DEFAULT_SYNAPSES, dict[str, list[str]]()
     for name, table in config.static.tables.items():
         layout = config.static.layout.synapses if name == synapses else config.static.layout.others
@@ -79,7 +76,9 @@ def missing_columns(config: CaveSettings) -> list[SnapshotError]:
             known[name] = _Source(table, layout).schema.names
         except SnapshotError as error:
             faults.append(error)
-    return [*faults, *missing(wanted(config, synapses, "(none)"), known, known.__getitem__)]
+            unreadable.append(name)
+    named = (one for one in wanted(config, synapses, "(none)") if one.table not in unreadable)
+    return [*faults, *missing(named, known, known.__getitem__)]
 
 
 def _floats(x: float, y: float, z: float) -> Resolution:
@@ -89,12 +88,13 @@ def _floats(x: float, y: float, z: float) -> Resolution:
 class _Source:
     """The rows of a file under CAVE's names.
 
-    A table without ids gets the row number, from 0, as `id`.  `ordered` is known once all rows were read.
+    Only the columns that are `used` are read, all if it is None.  A table without ids gets the row number, from 0, as
+    `id`.  `ordered` is known once all rows were read.
     """
 
-    def __init__(self, table: StaticTable, layout: Layout) -> None:
+    def __init__(self, table: StaticTable, layout: Layout, used: Mapping[str, Use] | None = None) -> None:
         self.path = table.file
-        self.file = _GzipCsv(table.file) if _is_gzip(table.file) else BigTable.open(table.file)
+        self.file = GzipCsv(table.file) if is_gzip(table.file) else BigTable.open(table.file)
         given = self.file.schema.names
         own, fill = dict(table.columns), tuple(table.fill_down)
         names = {name: column for name, column in layout.columns.items() if column in given} | own
@@ -102,35 +102,52 @@ class _Source:
         if missing:
             hint = f"its columns are: {', '.join(given)}"
             raise DataError(f"there is no column '{missing[0]}'", file=self.path, hint=hint)
-        self.names = {name: name for name in given if name not in set(names.values()) | names.keys()} | names
+        names = {name: name for name in given if name not in set(names.values()) | names.keys()} | names
+        self.used = dict.fromkeys(names, Use.VALUE) if used is None else used
+        self.names = {name: column for name, column in names.items() if name in self.used}
         self.fill = tuple(dict.fromkeys(n for n in (*layout.fill_down, *fill) if n in self.names))
         self.numbered = "id" not in self.names
+        refuse_spellings(self.path, self.names)
+        self.types = self._csv_types() if isinstance(self.file, GzipCsv) or self.file.format == "csv" else {}
         fields = [pa.field(name, _plain(self._type(column))) for name, column in self.names.items()]
         self.schema = pa.schema([*([pa.field("id", pa.int64())] if self.numbered else []), *fields])
         self.rows = self.file.rows
         self.ordered = True
 
     def _type(self, column: str) -> pa.DataType:
-        kind = self.file.schema.field(column).type
-        # A CSV shows types only by its first rows.
-        is_csv = isinstance(self.file, _GzipCsv) or self.file.format == "csv"
-        return _csv_types([column], self.file.schema).get(column, kind) if is_csv else kind
+        return self.types.get(column, self.file.schema.field(column).type)
+
+    def _csv_types(self) -> dict[str, pa.DataType]:
+        """Types of the columns of a CSV that its first rows may not show, by their names in the file.
+
+        Ids are whole numbers, however many are missing.  One that looks otherwise further down is left to the reader's
+        error, not read as a rounded number.
+        """
+        types = {}
+        for name, column in self.names.items():
+            kind, use = self.file.schema.field(column).type, self.used[name]
+            if use is Use.ID and not pa.types.is_string(kind):
+                types[column] = pa.int64()
+            elif pa.types.is_null(kind):
+                types[column] = pa.float64() if use is Use.NUMBER else pa.string()
+        return types
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in file order."""
         columns = list(dict.fromkeys(self.names.values()))
         last: dict[str, pa.Scalar] = {}
         row, greatest = 0, -1
-        for batch in self.file.batches(columns, _csv_types(columns, self.file.schema)):
+        for batch in self.file.batches(columns, self.types):
             made = {name: _decoded(batch[column]) for name, column in self.names.items()}
             for name in self.fill:
                 made[name] = self._filled(made[name], name, last)
             if self.numbered:
                 made["id"] = pa.array(np.arange(row, row + batch.num_rows))
             elif pa.types.is_integer(made["id"].type) and self.ordered and batch.num_rows:
-                ids = made["id"].fill_null(-1).to_numpy(zero_copy_only=False)
-                self.ordered = bool(ids[0] > greatest and np.all(ids[1:] > ids[:-1]))
-                greatest = int(ids[-1])
+                # Rows without an id are refused later.
+                ids = made["id"].drop_null().to_numpy(zero_copy_only=False)
+                self.ordered = bool(len(ids) and ids[0] > greatest and np.all(ids[1:] > ids[:-1]))
+                greatest = int(ids[-1]) if len(ids) else greatest
             row += batch.num_rows
             yield pa.record_batch([made[f.name].cast(f.type) for f in self.schema], schema=self.schema)
 
@@ -153,63 +170,3 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _decoded(array: pa.Array) -> pa.Array:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
-def _csv_types(columns: list[str], schema: pa.Schema) -> dict[str, pa.DataType]:
-    """Types of the columns of a CSV that its first rows may not show: ids are whole numbers, however many are missing.
-
-    A column of ids of which a row looks otherwise is left to the reader's error, not read as a rounded number.
-    """
-    ids = {name: pa.int64() for name in columns if name == "id" or name.endswith("_id")}
-    return {name: kind for name, kind in ids.items() if not pa.types.is_string(schema.field(name).type)} | {
-        name: pa.string() for name in columns if pa.types.is_null(schema.field(name).type) and name not in ids
-    }
-
-
-def _is_gzip(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(2) == _GZIP
-    except OSError:
-        return False  # the reader of plain files says what is wrong
-
-
-class _GzipCsv:
-    """A CSV that was compressed with gzip; it is read like a `BigTable`."""
-
-    rows: int | None = None
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._open({}) as reader:
-            self.schema: pa.Schema = reader.schema
-
-    def batches(self, columns: list[str], types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-        """The rows in file order.  Raises DataError where the file is damaged, or a cell does not fit its column."""
-        with self._open(types, columns) as reader:
-            while True:
-                try:
-                    batch = reader.read_next_batch()
-                except StopIteration:
-                    return
-                except (pa.ArrowInvalid, OSError) as error:
-                    raise DataError(f"cannot be read: {error}", file=self.path, hint=_DAMAGED) from error
-                yield batch
-
-    def _open(self, types: Mapping[str, pa.DataType], columns: list[str] | None = None) -> pacsv.CSVStreamingReader:
-        options = pacsv.ConvertOptions(
-            column_types=dict(types),
-            include_columns=columns,
-            strings_can_be_null=True,
-            null_values=[""],
-            quoted_strings_can_be_null=False,
-        )
-        try:
-            return pacsv.open_csv(
-                pa.CompressedInputStream(pa.OSFile(str(self.path)), "gzip"),
-                read_options=pacsv.ReadOptions(block_size=_BLOCK),
-                parse_options=pacsv.ParseOptions(newlines_in_values=True),
-                convert_options=options,
-            )
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"cannot be read: {error}", file=self.path, hint=_DAMAGED) from error

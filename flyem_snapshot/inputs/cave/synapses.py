@@ -6,6 +6,7 @@ Everything is one SQL statement over the staged rows; what it yields is cut into
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ from flyem_snapshot.engine.streams import dictionary_array, in_background, track
 from flyem_snapshot.errors import DataError
 from flyem_snapshot.inputs.cave.fetched import AXES, Fetched, Resolution, integer_body
 from flyem_snapshot.inputs.cave.settings import CaveSettings
+from flyem_snapshot.inputs.cave.validity import VALID, truth
 from flyem_snapshot.inputs.cave.writing import ParquetFile
 from flyem_snapshot.stage import Context
 
@@ -28,7 +30,10 @@ logger = logging.getLogger(__name__)
 CONNECTIONS: Final = "cave_connections"
 SIDES: Final = ("pre", "post")
 MAX_ID: Final = 1 << 62
-_RESERVED: Final = frozenset({"id", "tbar", "point_id", "x", "y", "z", "kind", "conf", "body", "sv", "roi_combo"})
+_FAR: Final = "beyond the range of 32-bit integers, in voxels of the snapshot"
+_SMALL: Final = 20
+"""Bits of a factor by which no coordinate that is used, below 2^41 then, leaves the range of a BIGINT."""
+
 _INT32: Final = (-(1 << 31), (1 << 31) - 1)
 
 
@@ -71,12 +76,12 @@ def define_connections(
     sides = _sides(config, table)
     score = config.confidence.column
     table.require([config.synapse_columns.id, *config.extra_columns], "inputs.cave.synapse-columns and extra-columns")
-    table.require([score] if score else [], "inputs.cave.confidence.column")
+    table.require_numbers([score] if score else [], "inputs.cave.confidence.column")
     ids = [config.synapse_columns.id, *(side.body for side in sides.values())]
     table.require_ids([*ids, *(side.supervoxel for side in sides.values() if side.supervoxel)])
-    _refuse_names(config)
-    used = _used(config, table)
-    total, kept = _counted(config, ctx, table, sides, used, counts)
+    x, y, z = config.voxel_size or config.static.layout.voxel_size or table.resolution
+    used = _used(config, ctx, table)
+    total, kept = _counted(config, ctx, table, sides, (x, y, z), used, counts)
     if not kept:
         raise DataError(f"none of {total:,} connections of table '{table.name}' is used", hint="look at inputs.cave")
     has_sv = all(side.supervoxel for side in sides.values())
@@ -93,8 +98,6 @@ def define_connections(
     ctx.engine.view(
         CONNECTIONS, f"SELECT {', '.join(selected)} FROM {table.relation} AS s {' '.join(joins)} {condition}"
     )
-    voxel = config.voxel_size or config.static.layout.voxel_size or table.resolution
-    x, y, z = voxel
     ordered = table.ordered and not joins
     return Connections(table, (x, y, z), config.extra_columns, tuple(rois), has_sv, ordered, kept)
 
@@ -107,13 +110,6 @@ def _sides(config: CaveSettings, table: Fetched) -> dict[str, Side]:
         position = table.position(getattr(names, f"{side}_position"), "inputs.cave.synapse-columns")
         found[side] = Side(position, body, sv if sv in table.columns else None)
     return found
-
-
-def _refuse_names(config: CaveSettings) -> None:
-    taken = [name for name in config.extra_columns if name in _RESERVED | config.rois.keys()]
-    if taken:
-        hint = "remove it from inputs.cave.extra-columns"
-        raise DataError(f"column '{taken[0]}' of the synapse table has another meaning for points", hint=hint)
 
 
 def _of_sides(sides: Mapping[str, Side], *, has_sv: bool) -> Iterator[str]:
@@ -137,34 +133,35 @@ def _confidence(config: CaveSettings) -> str:
     return f"CAST(CASE WHEN {missing} THEN 'nan'::DOUBLE ELSE least(greatest({line}, 0), 1) END AS FLOAT) AS conf"
 
 
-def _used(config: CaveSettings, table: Fetched) -> str:
+def _used(config: CaveSettings, ctx: Context, table: Fetched) -> str:
     """The condition that a row must meet; empty if all are used."""
     conditions = []
-    if "valid" in table.columns and not config.keep_invalid:
-        conditions.append(f"({_truth('valid', table)}) IS NOT FALSE")
+    if VALID in table.columns and not config.keep_invalid:
+        conditions.append(f"({truth(ctx, table, VALID)}) IS NOT FALSE")
     if (least := config.confidence.at_least) is not None and config.confidence.column is not None:
         score = f"CAST({identifier(config.confidence.column)} AS DOUBLE)"
         conditions.append(f"({score} >= {literal(float(least))} AND NOT isnan({score})) IS TRUE")
     return " AND ".join(conditions)
 
 
-def _truth(column: str, table: Fetched) -> str:
-    """A column as a truth value: files write t and f, 1 and 0, or true and false."""
-    return f"TRY_CAST({identifier(column)} AS BOOLEAN)" if table.columns[column] != "BOOLEAN" else identifier(column)
-
-
 def _counted(
-    config: CaveSettings, ctx: Context, table: Fetched, sides: Mapping[str, Side], used: str, counts: dict[str, int]
+    config: CaveSettings,
+    ctx: Context,
+    table: Fetched,
+    sides: Mapping[str, Side],
+    voxel: Resolution,
+    used: str,
+    counts: dict[str, int],
 ) -> tuple[int, int]:
     """The numbers of rows and of rows used; DataError for rows without an id or a place."""
     key = identifier(config.synapse_columns.id)
-    low, high = _INT32
     asked = {"rows": "count(*)", "used": f"count(*) FILTER (WHERE {used or 'TRUE'})"}
     asked["bad ids"] = f"count(*) FILTER (WHERE {key} IS NULL OR {key} < 0 OR {key} >= {MAX_ID})"
+    within = [reach(unit, size) for unit, size in zip(table.resolution, voxel, strict=True)]
     for name, side in sides.items():
-        axes = side.position
-        nowhere, far = (
-            " OR ".join(f"{a} {fault}" for a in axes) for fault in ("IS NULL", f"NOT BETWEEN {low} AND {high}")
+        nowhere = " OR ".join(f"{axis} IS NULL" for axis in side.position)
+        far = " OR ".join(
+            f"{axis} NOT BETWEEN {low} AND {high}" for axis, (low, high) in zip(side.position, within, strict=True)
         )
         asked |= {
             f"{name} nowhere": f"count(*) FILTER (WHERE {nowhere})",
@@ -173,7 +170,8 @@ def _counted(
         body = identifier(side.body)
         for code, condition in (("0", f"{body} = 0"), ("1", f"{body} = 1"), ("null", f"{body} IS NULL")):
             asked[f"{name} {code}"] = f"count(*) FILTER (WHERE {condition} AND ({used or 'TRUE'}))"
-        asked[f"{name} large"] = f"count(*) FILTER (WHERE {body} < 0 OR {body} > {(1 << 63) - 1})"
+        asked[f"{name} large"] = f"count(*) FILTER (WHERE {_beyond(side.body)})"
+        asked[f"{name} large sv"] = f"count(*) FILTER (WHERE {_beyond(side.supervoxel) if side.supervoxel else False})"
     pre, post = (identifier(sides[name].body) for name in SIDES)
     asked["autapses"] = f"count(*) FILTER (WHERE {pre} = {post} AND {pre} > 1 AND ({used or 'TRUE'}))"
     row = ctx.engine.rows(f"SELECT {', '.join(asked.values())} FROM {table.relation}")[0]
@@ -188,6 +186,10 @@ def _counted(
     return found["rows"], found["used"]
 
 
+def _beyond(column: str) -> str:
+    return f"{identifier(column)} < 0 OR {identifier(column)} > {(1 << 63) - 1}"
+
+
 def _why_not_used(config: CaveSettings) -> str:
     least = config.confidence.at_least
     score = "" if least is None else f", or {config.confidence.column} is below {least} or missing"
@@ -198,12 +200,26 @@ def _refuse_rows(table: Fetched, found: Mapping[str, int], key: str) -> None:
     faults = {
         "bad ids": f"'{key}' must be between 0 and 2^62 - 1",
         **{f"{side} nowhere": f"the {side}-synaptic point has no position" for side in SIDES},
-        **{f"{side} far": f"the {side}-synaptic point lies beyond the range of 32-bit integers" for side in SIDES},
+        **{f"{side} far": f"the {side}-synaptic point lies {_FAR}" for side in SIDES},
         **{f"{side} large": f"the {side}-synaptic root id does not fit a signed 64-bit integer" for side in SIDES},
+        **{
+            f"{side} large sv": f"the {side}-synaptic supervoxel does not fit a signed 64-bit integer" for side in SIDES
+        },
     }
     for name, problem in faults.items():
         if found[name]:
             raise DataError(f"table '{table.name}': {problem}", rows=found[name], hint="mend or remove these rows")
+
+
+def reach(unit: float, voxel: float) -> tuple[int, int]:
+    """The least and the greatest coordinate in units of a table that is an INTEGER in voxels of the snapshot.
+
+    None is beyond 2^41, or where the factors are large beyond 2^62.
+    """
+    ratio = Fraction(repr(unit)) / Fraction(repr(voxel))
+    low, high = math.ceil(_INT32[0] / ratio), math.ceil((_INT32[1] + 1) / ratio) - 1
+    most = 1 << 41 if max(ratio.numerator, ratio.denominator).bit_length() <= _SMALL else MAX_ID
+    return max(low, -most), min(high, most)
 
 
 def in_voxels(value: str, unit: float, voxel: float) -> str:
@@ -212,6 +228,13 @@ def in_voxels(value: str, unit: float, voxel: float) -> str:
     if ratio == 1:
         return value
     above, below = ratio.numerator, ratio.denominator
+    if max(above, below).bit_length() > _SMALL:
+        # Sizes with many decimals, such as 16/3, make products beyond 64 bits.
+        return f"CAST({_floored(f'CAST({value} AS HUGEINT)', above, below)} AS BIGINT)"
+    return _floored(value, above, below)
+
+
+def _floored(value: str, above: int, below: int) -> str:
     scaled = f"({value} * {above})"
     # `//` and `%` of SQL cut off towards 0; a remainder that is made positive first rounds down.
     return f"(({scaled} - (({scaled} % {below}) + {below}) % {below}) // {below})"

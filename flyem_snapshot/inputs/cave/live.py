@@ -27,14 +27,18 @@ _SOON: Final = dt.timedelta(days=2)
 
 
 def connected(config: CaveSettings) -> FrameworkClient:
-    """The services of the datastack; asks nothing yet."""
-    return FrameworkClient(
+    """The services of the datastack; asks nothing yet.  SettingError if the file that is named holds no token."""
+    client = FrameworkClient(
         config.datastack,
         config.server_address,
         auth_token_file=config.auth_token_file,
         auth_token_key=config.auth_token_key,
         timeout=config.timeout,
     )
+    if config.auth_token_file is not None and client.auth.token is None:
+        problem = f"{config.auth_token_file} is missing, or has no token under the key '{config.auth_token_key}'"
+        raise SettingError("auth-token-file", problem, hint="save one there: client.auth.save_token(...)")
+    return client
 
 
 def pin_version(config: CaveSettings, whole: Any) -> CaveSettings:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ class LiveConnectome:
             *path, last = address.split(".")
             for key in path:
                 place = place.setdefault(key, {})
-            place[last] = value
+            place[last] = deepcopy(value)  # further addresses may lead into it
         return content
 
 

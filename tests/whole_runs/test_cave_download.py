@@ -274,7 +274,7 @@ def test_a_token_is_nowhere_in_what_is_left(cave, stack, tmp_path):
 
 
 def test_a_token_file_that_holds_no_token_is_named_with_its_line(cave, stack, tmp_path):
-    path = prepared(cave, stack, tmp_path, auth_token_file="elsewhere.json")
+    path = prepared(cave, stack, tmp_path, **{"auth-token-file": "elsewhere.json"})
 
     with pytest.raises(
         ConfigError, match=r"config.yaml:\d+:\d+: inputs.cave.auth-token-file: .*elsewhere.json is missing"

@@ -21,7 +21,7 @@ def pytest_generate_tests(metafunc):
     if "db" in metafunc.fixturenames:
         names = ["odd"] if "odd" in metafunc.fixturenames else list(SAMPLE)
         # The example is asked in one version: what versions treat differently is in the odd one, and 5.26 also has the
-        # million PSDs of test_large.py.
+        # synthetic connectome of test_large.py.
         which = [f"{n}-{v}" for n in names for v in neo4j_homes.VERSIONS if n == "odd" or v != neo4j_homes.VERSIONS[-1]]
         metafunc.parametrize("db", which, indirect=True, scope="session")
 

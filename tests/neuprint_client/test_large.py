@@ -1,4 +1,4 @@
-"""The whole mushroom-body collection, and a synthetic connectome of a million PSDs with elements."""
+"""The whole mushroom-body collection, and a synthetic connectome of 200,000 PSDs with elements."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ def large(request, shared, another):
     name, version = request.param.split("-")
     write = {
         "collection": partial(real.collection, shared=shared),
-        "synthetic": partial(real.synthetic, shared=shared, psds=1_000_000),
+        "synthetic": partial(real.synthetic, shared=shared, psds=200_000),
     }
     return another(version, write[name], sample=12)
 

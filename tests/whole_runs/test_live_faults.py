@@ -100,8 +100,8 @@ FAULTS = {
     ),
     "a proxy's page": lambda faults, path: faults.replaced(b"<html><body>Gateway</body></html>", path),
 }
-MAY_BE_EMPTY = {"segmentation/mappings$", "layers/blocks/"}
-"""An answer without a byte is one there: no body has several supervoxels, no block has voxels."""
+MAY_BE_EMPTY = {"layers/blocks/"}
+"""An answer without a byte is one there: no block has voxels."""
 
 
 @pytest.mark.parametrize("kind", FAULTS)

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from flyem_snapshot.errors import DataError, OutputError
 from flyem_snapshot.log import progress, timed
-from flyem_snapshot.sources.dvid.edits import Mutation
+from flyem_snapshot.sources.dvid.edits import MERGE, Mutation
 from flyem_snapshot.sources.dvid.failures import DvidError, Incomplete
 from flyem_snapshot.sources.dvid.labelmap import Labelmap
+from flyem_snapshot.sources.dvid.mutations import mutations
 from flyem_snapshot.sources.dvid.parallel import TRIES
 from flyem_snapshot.sources.dvid.replay import Ask, Changes, Replayed, Restart, changes_of
 from flyem_snapshot.sources.dvid.sorting import sorted_pairs
@@ -57,7 +58,8 @@ class SupervoxelMap:
         """Ask for the mapping and sort it into files in `folder`; a mapping that is there is replaced.
 
         About 130 MB of memory for 100 million entries, hardly more for more; 16 bytes of disk an entry in the end,
-        and 32 in the meantime.  An answer that breaks off is asked for again from its start, twice.
+        and 32 in the meantime.  An answer that breaks off, or is empty though bodies were merged, is asked for again
+        from its start, twice.
         Raises DvidError if that does not help, OutputError if the files cannot be written.
         """
         client = labelmap.node.client
@@ -68,6 +70,7 @@ class SupervoxelMap:
                 with timed(f"mapping of '{labelmap.name}'") as timing:
                     folder.mkdir(parents=True, exist_ok=True)
                     timing.rows = _write(folder, about, sorted_pairs(_counted(labelmap), folder))
+                _require_some(labelmap, timing.rows)
                 return cls.open(folder)
             except OSError as error:
                 raise _unwritable(folder, error) from error
@@ -172,6 +175,15 @@ class SupervoxelMap:
         at = np.minimum(np.searchsorted(self._keys, ids), len(self) - 1)
         found: NDArray[np.bool_] = self._keys[at] == ids
         return found
+
+
+def _require_some(labelmap: Labelmap, entries: int) -> None:
+    """No entry may be the truth, or an answer of which nothing arrived; a merge in the log rules the former out."""
+    if entries:
+        return
+    for uuid in reversed(labelmap.node.chain):
+        if any(edit.action == MERGE for edit in mutations(labelmap.node, labelmap.name, uuid) or ()):
+            raise Incomplete(f"it is empty, but the log of {uuid} tells of merged bodies")
 
 
 def _counted(labelmap: Labelmap) -> Iterator[Pairs]:

@@ -382,3 +382,22 @@ def test_large_mappings_are_replayed_slice_by_slice(dvid, repo, seg, tmp_path, m
     assert np.fromfile(tmp_path / "supervoxels.u64", "<u8").tolist() == sorted(expected)
     supervoxels, _ = known.supervoxels_of(ids(2000))
     assert supervoxels.tolist() == [3, 10, 16, 109]
+
+
+def test_an_empty_answer_is_not_believed_if_the_log_tells_of_merges(dvid, repo, seg, tmp_path):
+    seg.merge(repo.root, A, [B])
+    repo.commit(repo.root)
+    repo.child(repo.root)
+    fault = dvid.faults.truncated("mappings$", after=0, times=1)
+
+    assert fetched(dvid, tmp_path / "once").bodies(ids(B)).tolist() == [A]
+    assert fault.hits == 1
+
+    dvid.faults.truncated("mappings$", after=0, times=None)
+    with pytest.raises(DvidError, match="it is empty, but the log of .* tells of merged bodies"):
+        fetched(dvid, tmp_path / "never")
+
+
+def test_an_empty_mapping_is_believed_if_nothing_was_merged(dvid, repo, seg, tmp_path):
+    assert len(fetched(dvid, tmp_path / "mapping")) == 0
+    assert len(dvid.asked("mappings$")) == 1
